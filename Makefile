@@ -1,0 +1,83 @@
+# Two commands do all the set-up: `make book` and `make test`. Both can be run again at any time.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PAGE   := _build/html/index.html
+
+# Running times are stated for 2 cores, and rounding depends on the number of threads.
+NOTEBOOKS := OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 PINNEDU_PROGRESS=0 JUPYTER_PLATFORM_DIRS=1
+TOOLS     := $(BIN)/python book/_tools
+
+say = @printf '\n==> %s\n' $(1)
+
+.DEFAULT_GOAL := help
+.PHONY: help install book build test lint unit pages notebooks lab execute bench clean
+
+help:  ## show this list
+	@echo "make book       build the book and say where to open it (installs what is missing)"
+	@echo "make test       lint, unit tests, strict build, contract of each chapter, every number in it"
+	@echo "make lab        open the chapters in JupyterLab"
+	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
+	@echo "make bench      measure against other libraries and classical solvers"
+	@echo "make clean      remove the built book and every cache; the environment stays"
+
+install: $(READY)
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
+	  echo "Name another one: make book PYTHON=/path/to/python3.11"; exit 1; }
+	$(call say,"Installing into $(VENV) (about two minutes the first time)")
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: build  ## build the book and say where to open it
+	@printf '\nThe book is ready. Open it in a browser: file://%s\n' "$(CURDIR)/$(PAGE)"
+
+# Always all pages: an incremental build keeps stale numbers on pages that quote another chapter.
+build: $(READY)
+	$(call say,"Building the book: every warning is an error")
+	@$(BIN)/jupyter-book build . -W -n --keep-going --all --quiet
+
+test: lint unit build pages notebooks
+	@printf '\nEverything passed.\n'
+
+lint: $(READY)
+	$(call say,"Lint and types")
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+unit: $(READY)
+	$(call say,"Unit tests of the package")
+	@$(BIN)/python -m pytest -q --ignore=tests/book --ignore=tests/browser
+
+pages: $(READY)
+	$(call say,"Contract of each chapter; the built pages, offline and in a browser")
+	@$(BIN)/python -m pytest -q tests/book tests/browser
+
+notebooks: $(READY)
+	$(call say,"Every chapter again: are its printed numbers still true?")
+	@$(NOTEBOOKS) $(BIN)/python -m pytest -q --nbval --nbval-current-env -W default \
+	  --nbval-sanitize-with tests/book/nbval.ini $$($(TOOLS)/chapters.py)
+
+lab: $(READY)
+	$(call say,"Opening JupyterLab")
+	@$(BIN)/jupyter lab book
+
+execute: $(READY)
+	$(call say,"Running the chapters and storing their outputs")
+	@$(NOTEBOOKS) $(TOOLS)/execute.py $(ONLY)
+
+bench: $(READY)
+	@test -d benchmarks || { echo "There are no benchmarks yet: the folder benchmarks/ does not exist."; exit 1; }
+	$(call say,"Benchmarks")
+	@$(MAKE) -C benchmarks
+
+clean:
+	$(call say,"Removing the built book and the caches")
+	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .jupyter_cache build
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
