@@ -1,0 +1,42 @@
+"""Physics-informed neural networks, to learn from: models, derivatives, trainers and the theory of their training.
+
+The public names are listed below by the module that holds them. A module is imported when one of
+its names is first used, so ``import pinnedu`` is instant and does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "pinnedu.domain": ("Box", "Points"),
+    "pinnedu.problem": ("Observed", "On", "Periodic", "Problem"),
+    "pinnedu.models": ("HardConstraint", "MLP", "Normalize", "PeriodicEmbedding"),
+    "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GradientDescent", "fit", "relative_error"),
+}
+_MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory", "widgets")
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME_OF, *_MODULES]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from pinnedu import data, derivatives, plots, problems, reference, theory
+    from pinnedu.domain import Box, Points
+    from pinnedu.models import MLP, HardConstraint, Normalize, PeriodicEmbedding
+    from pinnedu.problem import Observed, On, Periodic, Problem
+    from pinnedu.trainers import LBFGS, Adam, Fit, GradientDescent, fit, relative_error
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(import_module(_HOME_OF[name]), name)
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"pinnedu has no {name!r}; it has {', '.join(sorted([*_HOME_OF, *_MODULES]))}.")
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,40 @@
+"""Ways to differentiate a model by its inputs, behind one interface so that they can be compared.
+
+An engine takes a model, points (N, d) and requests, and returns the values of each request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torch import Tensor, nn
+
+from pinnedu.derivatives.autograd import nested_autograd
+from pinnedu.field import Engine, Laplacian, Order, Request
+
+ENGINES: dict[str, Engine] = {"autograd": nested_autograd}
+
+
+def engine(derivatives: str | Engine) -> Engine:
+    """Look an engine up by name; a callable is its own engine.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if callable(derivatives):
+        return derivatives
+    if derivatives not in ENGINES:
+        raise ValueError(f"derivatives={derivatives!r} is unknown: choose one of {', '.join(ENGINES)}, or an engine.")
+    return ENGINES[derivatives]
+
+
+def evaluate(
+    derivatives: str | Engine, model: nn.Module, points: Tensor, requests: Collection[Request]
+) -> dict[Request, Tensor]:
+    """Values (N,) of every request, by the engine of that name."""
+    return engine(derivatives)(model, points, requests)
+
+
+__all__ = ["ENGINES", "Engine", "Laplacian", "Order", "Request", "engine", "evaluate", "nested_autograd"]

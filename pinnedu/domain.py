@@ -1,0 +1,271 @@
+"""Where an equation holds: a box with named coordinates, the points drawn in it and quadrature on it."""
+
+from __future__ import annotations
+
+import keyword
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import qmc
+from torch import Tensor
+
+RESERVED = {"d", "laplacian", "value", "interior"}
+SAMPLERS = ("uniform", "latin", "sobol", "grid")
+RULES = ("monte-carlo", "sobol", "midpoint", "trapezoid", "gauss-legendre")
+
+
+class Box:
+    """A product of intervals with named coordinates, such as ``Box(x=(0, pi), t=(0, 1))``.
+
+    Parameters
+    ----------
+    **bounds : (low, high)
+        One interval a coordinate, in the order in which points carry their columns.
+
+    Raises
+    ------
+    ValueError
+        If an interval is empty or not finite, or a name is not usable in ``u.<name>``.
+    """
+
+    def __init__(self, **bounds: tuple[float, float]) -> None:
+        if not bounds:
+            raise ValueError("Box needs at least one coordinate, for example Box(x=(0, 1)).")
+        for name, interval in bounds.items():
+            if keyword.iskeyword(name) or name in RESERVED or name.startswith("_"):
+                raise ValueError(f"The coordinate name {name!r} is reserved: choose another, such as 'x' or 's'.")
+            try:
+                low, high = (float(value) for value in interval)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"The interval of {name} must be a pair of numbers (low, high), not {interval!r}."
+                ) from None
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ValueError(f"The interval of {name} must be finite with low < high, not ({low:g}, {high:g}).")
+        self.bounds = {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The coordinates, in the order of a point's columns."""
+        return tuple(self.bounds)
+
+    @property
+    def dim(self) -> int:
+        """The number of coordinates, d."""
+        return len(self.bounds)
+
+    @property
+    def low(self) -> Tensor:
+        """Lower corner, float64, shape (d,)."""
+        return torch.tensor([low for low, _ in self.bounds.values()], dtype=torch.float64)
+
+    @property
+    def high(self) -> Tensor:
+        """Upper corner, float64, shape (d,)."""
+        return torch.tensor([high for _, high in self.bounds.values()], dtype=torch.float64)
+
+    @property
+    def volume(self) -> float:
+        """Product of the lengths of the intervals."""
+        return float((self.high - self.low).prod())
+
+    def __repr__(self) -> str:
+        return "Box(" + ", ".join(f"{n}=({a:g}, {b:g})" for n, (a, b) in self.bounds.items()) + ")"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and list(self.bounds.items()) == list(other.bounds.items())
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def check_names(self, names: Mapping[str, object] | tuple[str, ...], what: str) -> None:
+        """Raise ValueError if one of the names is not a coordinate."""
+        for name in names:
+            if name not in self.bounds:
+                raise ValueError(f"{what} names {name!r}, but the coordinates are {', '.join(self.names)}.")
+
+    def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
+        """Which points lie in the closed box, up to ``slack`` times its lengths: bool, shape (N,)."""
+        low, high = self.low.to(points), self.high.to(points)
+        margin = slack * (high - low)
+        return ((points >= low - margin) & (points <= high + margin)).all(dim=1)
+
+    def sample(
+        self,
+        n: int,
+        method: str = "uniform",
+        *,
+        fixed: Mapping[str, float] | None = None,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """Draw points in the box, or on one of its faces.
+
+        Points are drawn on the CPU in float64 and then moved, so that a seed means the same points on every device.
+
+        Parameters
+        ----------
+        n : int
+            Number of points. On a face with nothing left free there is one point, whatever ``n``.
+        method : {"uniform", "latin", "sobol", "grid"}
+            Independent and uniform; Latin hypercube; scrambled Sobol sequence; cell centers of the
+            coarsest regular grid with at least ``n`` cells, of which the first ``n`` are kept.
+        fixed : dict of name to value, optional
+            Coordinates held fixed: the face to draw on.
+        generator : torch.Generator, optional
+            Source of randomness (CPU); torch's global one by default.
+
+        Returns
+        -------
+        Tensor, shape (n, d)
+        """
+        if n < 1:
+            raise ValueError(f"The number of points must be at least 1, not {n}.")
+        if method not in SAMPLERS:
+            raise ValueError(f"The sampling method {method!r} is unknown: choose one of {', '.join(SAMPLERS)}.")
+        fixed = dict(fixed or {})
+        self.check_names(fixed, "The face")
+        free = [i for i, name in enumerate(self.names) if name not in fixed]
+        n = n if free else 1
+        unit = torch.zeros(n, self.dim, dtype=torch.float64)
+        if free:
+            unit[:, free] = _unit_points(n, len(free), method, generator)
+        points = self.low + unit * (self.high - self.low)
+        for name, value in fixed.items():
+            points[:, self.names.index(name)] = float(value)
+        return points.to(device=device, dtype=dtype)
+
+    def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
+        """Regular grid that contains the faces, the last coordinate running fastest.
+
+        Parameters
+        ----------
+        shape : int or tuple of int
+            Points along each free coordinate, at least 2.
+        fixed : dict of name to value, optional
+            Coordinates held fixed (they count one point).
+
+        Returns
+        -------
+        Tensor, float64, shape (N, d)
+        """
+        fixed = dict(fixed or {})
+        self.check_names(fixed, "The face")
+        free = [name for name in self.names if name not in fixed]
+        counts = (shape,) * len(free) if isinstance(shape, int) else tuple(shape)
+        if len(counts) != len(free) or any(count < 2 for count in counts):
+            raise ValueError(f"The grid needs {len(free)} counts of at least 2 (for {', '.join(free)}), not {shape!r}.")
+        count = dict(zip(free, counts, strict=True))
+        axes = [
+            torch.tensor([float(fixed[name])], dtype=torch.float64)
+            if name in fixed
+            else torch.linspace(*self.bounds[name], count[name], dtype=torch.float64)
+            for name in self.names
+        ]
+        return torch.cartesian_prod(*axes).reshape(-1, self.dim)
+
+    def quadrature(
+        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Nodes and weights whose weighted sum approximates the integral over the box.
+
+        Parameters
+        ----------
+        n : int
+            Nodes along each coordinate for "midpoint", "trapezoid" and "gauss-legendre";
+            nodes in all for "monte-carlo" and "sobol".
+
+        Returns
+        -------
+        points : Tensor, float64, shape (N, d)
+        weights : Tensor, float64, shape (N,), whose sum is the volume
+        """
+        if rule not in RULES:
+            raise ValueError(f"The quadrature rule {rule!r} is unknown: choose one of {', '.join(RULES)}.")
+        if rule in ("monte-carlo", "sobol"):
+            points = self.sample(n, "uniform" if rule == "monte-carlo" else "sobol", generator=generator)
+            return points, torch.full((n,), self.volume / n, dtype=torch.float64)
+        if n < 2:
+            raise ValueError(f"The rule {rule!r} needs at least 2 nodes a coordinate, not {n}.")
+        nodes, weights = _rule_on_unit_interval(n, rule)
+        axes = [low + (high - low) * nodes for low, high in self.bounds.values()]
+        scaled = [(high - low) * weights for low, high in self.bounds.values()]
+        points = torch.cartesian_prod(*axes).reshape(-1, self.dim)
+        return points, torch.cartesian_prod(*scaled).reshape(-1, self.dim).prod(dim=1)
+
+
+@dataclass(frozen=True)
+class Points:
+    """How many collocation points to draw, where and how often.
+
+    Parameters
+    ----------
+    interior : int
+        Points inside the domain, shared by all equations.
+    conditions : int or dict of name to int
+        Points on each condition's set. Observations bring their own.
+    method : {"uniform", "latin", "sobol", "grid"}
+        See :meth:`Box.sample`.
+    resample : int, optional
+        Draw all points again every so many steps; 0 keeps the first draw. Each optimizer has its
+        own default: every step for first-order methods, rarely or never for the others.
+    adaptive : float
+        Share of the interior points drawn where the residual is large, with probability
+        proportional to its square plus its mean (RAD of Wu et al. 2023, k = 2, c = 1).
+    """
+
+    interior: int = 1000
+    conditions: int | Mapping[str, int] = 100
+    method: str = "uniform"
+    resample: int | None = None
+    adaptive: float = 0.0
+
+    def __post_init__(self) -> None:
+        counts = self.conditions.values() if isinstance(self.conditions, Mapping) else [self.conditions]
+        if self.interior < 1 or any(count < 1 for count in counts):
+            raise ValueError("Points needs at least 1 point in the interior and on each condition.")
+        if self.method not in SAMPLERS:
+            raise ValueError(f"The sampling method {self.method!r} is unknown: choose one of {', '.join(SAMPLERS)}.")
+        if self.resample is not None and self.resample < 0:
+            raise ValueError(f"resample must be 0 (never) or a number of steps, not {self.resample}.")
+        if not 0.0 <= self.adaptive <= 1.0:
+            raise ValueError(f"adaptive is a share of the points, between 0 and 1, not {self.adaptive}.")
+
+    def count(self, condition: str) -> int:
+        """Number of points for one condition."""
+        if isinstance(self.conditions, Mapping):
+            if condition not in self.conditions:
+                raise ValueError(f"Points has no count for the condition {condition!r}: add it to conditions={{...}}.")
+            return self.conditions[condition]
+        return self.conditions
+
+
+def _unit_points(n: int, dim: int, method: str, generator: torch.Generator | None) -> Tensor:
+    """Draw n points of the unit cube, shape (n, dim)."""
+    if method == "uniform":
+        return torch.rand(n, dim, dtype=torch.float64, generator=generator)
+    if method == "grid":
+        side = math.ceil(n ** (1 / dim) - 1e-9)
+        centers = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+        return torch.cartesian_prod(*[centers] * dim).reshape(-1, dim)[:n]
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    if method == "latin":
+        return torch.from_numpy(qmc.LatinHypercube(dim, rng=seed).random(n))
+    # A power of two keeps the balance of the sequence; scipy warns otherwise.
+    power = math.ceil(math.log2(n)) if n > 1 else 0
+    return torch.from_numpy(qmc.Sobol(dim, rng=seed).random_base2(power)[:n])
+
+
+def _rule_on_unit_interval(n: int, rule: str) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of a one-dimensional rule on [0, 1]."""
+    if rule == "gauss-legendre":
+        nodes, weights = np.polynomial.legendre.leggauss(n)
+        return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
+    if rule == "midpoint":
+        return (torch.arange(n, dtype=torch.float64) + 0.5) / n, torch.full((n,), 1 / n, dtype=torch.float64)
+    weights = torch.full((n,), 1 / (n - 1), dtype=torch.float64)
+    weights[[0, -1]] /= 2
+    return torch.linspace(0, 1, n, dtype=torch.float64), weights

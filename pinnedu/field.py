@@ -1,0 +1,122 @@
+"""A field in an equation: ``u.t`` is a derivative, and arithmetic works as on a tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+Order = tuple[int, ...]
+"""How often to differentiate by each coordinate: (2, 0) is u_xx on a domain (x, t)."""
+
+
+@dataclass(frozen=True)
+class Laplacian:
+    """The sum of the second derivatives by some of the coordinates, given by their positions."""
+
+    axes: tuple[int, ...]
+
+
+Request = tuple[int, Order | Laplacian]
+"""What an equation asks of a model: which output, differentiated how."""
+
+Engine = Callable[[nn.Module, Tensor, Collection[Request]], dict[Request, Tensor]]
+"""Takes a model, points (N, d) and requests; returns each request's values (N,)."""
+
+
+class Missing(LookupError):
+    """An equation asked for a derivative that was not computed: compute it and ask again."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
+        self.request = request
+
+
+class Field:
+    """One output of a model on a set of points, or one of its derivatives.
+
+    ``u.x``, ``u.xx``, ``u.xt`` differentiate by coordinates of one letter, in any order;
+    ``u.d("x1", "x1")`` by coordinates with longer names; ``u.laplacian("x", "y")`` sums second
+    derivatives, over all coordinates when none is named. Derivatives are fields again, so
+    ``u.x.x`` is ``u.xx``. Operators and torch functions see the values, a tensor of shape (N,).
+    """
+
+    def __init__(
+        self, name: str, output: int, order: Order, coordinates: Sequence[str], values: dict[Request, Tensor]
+    ) -> None:
+        self._name, self._output, self._order = name, output, order
+        self._coordinates, self._values = tuple(coordinates), values
+
+    def _look_up(self, what: Order | Laplacian) -> Tensor:
+        try:
+            return self._values[self._output, what]
+        except KeyError:
+            raise Missing((self._output, what)) from None
+
+    @property
+    def value(self) -> Tensor:
+        """The values on the points, shape (N,)."""
+        return self._look_up(self._order)
+
+    def d(self, *coordinates: str) -> Field:
+        """Differentiate once by each of the named coordinates."""
+        order = list(self._order)
+        for coordinate in coordinates:
+            if coordinate not in self._coordinates:
+                raise ValueError(
+                    f"{self._name} is differentiated by {coordinate!r}, "
+                    f"but the coordinates are {', '.join(self._coordinates)}."
+                )
+            order[self._coordinates.index(coordinate)] += 1
+        return Field(self._name, self._output, tuple(order), self._coordinates, self._values)
+
+    def laplacian(self, *coordinates: str) -> Tensor:
+        """Sum of the second derivatives by the named coordinates (all of them by default), shape (N,)."""
+        if any(self._order):
+            second = [self.d(name, name).value for name in coordinates or self._coordinates]
+            return torch.stack(second).sum(dim=0)
+        self.d(*coordinates)  # checks the names
+        names = coordinates or self._coordinates
+        return self._look_up(Laplacian(tuple(sorted(self._coordinates.index(name) for name in names))))
+
+    def __getattr__(self, name: str) -> Field:
+        if name.startswith("_"):  # protocols such as copy and display ask for these
+            raise AttributeError(name)
+        letters = [name] if name in self._coordinates else list(name)
+        if all(letter in self._coordinates for letter in letters):
+            return self.d(*letters)
+        raise ValueError(
+            f"{self._name}.{name} is not a derivative: the coordinates are {', '.join(self._coordinates)} "
+            f"(for functions, write torch.{name}({self._name}))."
+        )
+
+    def __repr__(self) -> str:
+        by = "".join(name * n for name, n in zip(self._coordinates, self._order, strict=True))
+        return f"Field({self._name}{'.' + by if by else ''})"
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        args, kwargs = tree_map(_to_tensor, (args, kwargs or {}))
+        return function(*args, **kwargs)
+
+
+def _to_tensor(item: Any) -> Any:
+    return item.value if isinstance(item, Field) else item
+
+
+def _operator(name: str) -> Callable[..., Tensor]:
+    method = getattr(Tensor, name)
+
+    def apply(self: Field, *others: Any) -> Tensor:
+        result: Tensor = method(self.value, *map(_to_tensor, others))
+        return result
+
+    return apply
+
+
+for _name in "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs lt le gt ge".split():
+    setattr(Field, f"__{_name}__", _operator(f"__{_name}__"))

@@ -1,0 +1,190 @@
+"""Models: plain ``torch.nn.Module`` that map points (N, d) to fields (N, m)."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.domain import Box
+from pinnedu.problem import Problem, parameters
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}
+
+
+class Normalize(nn.Module):
+    """Maps a box to the cube [-scale, scale]^d.
+
+    Parameters
+    ----------
+    box : Box
+    scale : float or dict of coordinate to float
+        Half the length of the image of each interval. A larger scale lets the first layer see
+        finer variation along that coordinate.
+    """
+
+    def __init__(self, box: Box, scale: float | Mapping[str, float] = 1.0) -> None:
+        super().__init__()
+        if isinstance(scale, Mapping):
+            box.check_names(scale, "scale")
+            scales = torch.tensor([float(scale.get(name, 1.0)) for name in box.names], dtype=torch.float64)
+        else:
+            scales = torch.full((box.dim,), float(scale), dtype=torch.float64)
+        self.register_buffer("center", (box.low + box.high) / 2)
+        self.register_buffer("factor", scales / ((box.high - box.low) / 2))
+        self.out_features = box.dim
+
+    def forward(self, points: Tensor) -> Tensor:
+        return (points - self.center) * self.factor
+
+
+class PeriodicEmbedding(nn.Module):
+    """Replaces chosen coordinates by cosines and sines, so that the model is periodic in them exactly.
+
+    Parameters
+    ----------
+    box : Box
+    **harmonics : int
+        Coordinates and how many harmonics to feed in: ``x=2`` gives cos, sin of w x and 2 w x,
+        w = 2 pi over the length of x's interval. The other coordinates are normalized to [-1, 1].
+    """
+
+    def __init__(self, box: Box, **harmonics: int) -> None:
+        super().__init__()
+        if not harmonics:
+            raise ValueError("PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding(box, x=1).")
+        box.check_names(harmonics, "PeriodicEmbedding")
+        for name, count in harmonics.items():
+            if count < 1:
+                raise ValueError(f"PeriodicEmbedding needs at least one harmonic of {name}, not {count}.")
+        self.normalize = Normalize(box)
+        self.harmonics = {box.names.index(name): count for name, count in harmonics.items()}
+        self.out_features = box.dim + sum(2 * count - 1 for count in harmonics.values())
+
+    def forward(self, points: Tensor) -> Tensor:
+        features = []
+        normalized = self.normalize(points)
+        for i in range(points.shape[1]):
+            if i not in self.harmonics:
+                features.append(normalized[:, i : i + 1])
+                continue
+            for k in range(1, self.harmonics[i] + 1):
+                angle = normalized[:, i : i + 1] * (k * math.pi)
+                features += [torch.cos(angle), torch.sin(angle)]
+        return torch.cat(features, dim=1)
+
+
+class MLP(nn.Module):
+    """Fully connected network, with Glorot-normal weights, zero biases and normalized inputs.
+
+    Weights that nothing has touched since they were drawn are drawn again by ``fit(seed=...)``,
+    so that one seed fixes a whole run; trained or loaded weights are kept.
+
+    Parameters
+    ----------
+    problem : Problem
+        Gives the number of inputs (coordinates) and outputs (fields), and the box to normalize.
+    hidden : tuple of int
+        Widths of the hidden layers.
+    activation : {"tanh", "silu", "gelu", "sigmoid"} or a Module class
+    embedding : Module, optional
+        First layer, (N, d) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
+    dtype : torch.dtype
+        float64 by default.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        hidden: Sequence[int] = (20, 20),
+        activation: str | type[nn.Module] = "tanh",
+        *,
+        embedding: nn.Module | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        super().__init__()
+        if any(not isinstance(width, int) or width < 1 for width in hidden):
+            raise ValueError(f"hidden must hold widths of at least 1, such as (20, 20), not {hidden!r}.")
+        if isinstance(activation, str) and activation not in ACTIVATIONS:
+            raise ValueError(f"The activation {activation!r} is unknown: choose one of {', '.join(ACTIVATIONS)}.")
+        self.embedding = embedding if embedding is not None else Normalize(problem.domain)
+        widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
+        self.layers = nn.ModuleList(
+            nn.Linear(n_in, n_out, dtype=dtype) for n_in, n_out in zip(widths, widths[1:], strict=False)
+        )
+        self.activation = (ACTIVATIONS[activation] if isinstance(activation, str) else activation)()
+        self.reset_parameters()
+        self.to(dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights from torch's global generator."""
+        for layer in self.layers:
+            nn.init.xavier_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self._drawn = _versions(self)
+
+    def forward(self, points: Tensor) -> Tensor:
+        values = self.embedding(points)
+        for layer in self.layers[:-1]:
+            values = self.activation(layer(values))
+        return self.layers[-1](values)
+
+
+class HardConstraint(nn.Module):
+    """Composes a model with a formula so that conditions hold exactly.
+
+    Parameters
+    ----------
+    model : Module
+    problem : Problem
+    **formulas : callable
+        For each field its formula, from fields and coordinates by name, such as
+        ``u=lambda u, x, t: torch.sin(x) + t * u``. Fields without one pass through.
+    """
+
+    def __init__(self, model: nn.Module, problem: Problem, **formulas: Callable[..., Any]) -> None:
+        super().__init__()
+        available = (*problem.fields, *problem.domain.names)
+        for name, formula in formulas.items():
+            if name not in problem.fields:
+                raise ValueError(f"HardConstraint names {name!r}, but the fields are {', '.join(problem.fields)}.")
+            for parameter in inspect.signature(formula).parameters:
+                if parameter not in available and parameter in parameters(formula):
+                    raise ValueError(f"The formula of {name!r} asks for {parameter!r}: there is {', '.join(available)}.")
+        self.model, self.formulas = model, dict(formulas)
+        self.fields, self.coordinates = tuple(problem.fields), problem.domain.names
+
+    def forward(self, points: Tensor) -> Tensor:
+        outputs = self.model(points)
+        available = {name: outputs[:, i] for i, name in enumerate(self.fields)}
+        available |= {name: points[:, i] for i, name in enumerate(self.coordinates)}
+        columns = [
+            self.formulas[name](**{key: available[key] for key in parameters(self.formulas[name])})
+            if name in self.formulas
+            else available[name]
+            for name in self.fields
+        ]
+        return torch.stack(columns, dim=1)
+
+
+def draw(model: nn.Module, seed: int) -> None:
+    """Draw again, from a seed, the weights that were drawn by pinnedu and not touched since.
+
+    Trained, loaded or copied weights, and those of other modules, are left as they are.
+    """
+    fresh = [part for part in model.modules() if getattr(part, "_drawn", None) == _versions(part)]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in fresh:
+            device, dtype = next(part.parameters()).device, next(part.parameters()).dtype
+            part.to("cpu", torch.float64).reset_parameters()  # type: ignore[operator]
+            part.to(device, dtype)
+
+
+def _versions(module: nn.Module) -> list[int]:
+    """Torch's counters of in-place changes: equal lists mean that no weight was written to."""
+    return [parameter._version for parameter in module.parameters()]

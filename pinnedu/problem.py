@@ -1,0 +1,359 @@
+"""A problem: named equations on sets. Its residuals feed everything else."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu import derivatives as _derivatives
+from pinnedu.domain import Box, Points
+from pinnedu.field import Engine, Field, Missing, Request
+
+Equation = Callable[..., Any]
+Sample = dict[str, Tensor]
+"""Points by set: "interior" and one entry for each condition, each (N, d)."""
+
+Arguments = dict[str, Any]
+
+
+class Condition(Protocol):
+    """An equation on a set other than the interior."""
+
+    def check(self, name: str, problem: Problem) -> None:
+        """Raise ValueError where the condition does not fit the problem."""
+
+    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
+        """Draw the set's points, shape (N, d)."""
+
+    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+        """Residuals on those points, each of shape (N,) or, for tied pairs of points, (N / 2,)."""
+
+
+class On:
+    """An equation on the part of the boundary (or of the domain) where coordinates are fixed.
+
+    Parameters
+    ----------
+    equation : callable
+        Gets fields, coordinates and unknowns by name; returns what shall vanish, shape (N,), or a
+        tuple of such.
+    **fixed : float
+        The coordinates held fixed, such as ``t=0``.
+
+    Examples
+    --------
+    Dirichlet, Neumann and Robin conditions are one thing:
+
+    >>> walls = On(x=0, equation=lambda u: u), On(x=0, equation=lambda u: u.x), On(x=0, equation=lambda u: u.x + u)
+    """
+
+    def __init__(self, *, equation: Equation, **fixed: float) -> None:
+        if not fixed:
+            raise ValueError("On needs a coordinate to fix, such as On(t=0, equation=...).")
+        self.equation, self.fixed = equation, fixed
+
+    def check(self, name: str, problem: Problem) -> None:
+        problem.domain.check_names(self.fixed, f"The condition {name!r}")
+        for coordinate, value in self.fixed.items():
+            low, high = problem.domain.bounds[coordinate]
+            slack = 1e-9 * (high - low)
+            if not low - slack <= float(value) <= high + slack:
+                raise ValueError(
+                    f"The condition {name!r} is off the domain: {coordinate} = {float(value):g} "
+                    f"is not in [{low:g}, {high:g}]."
+                )
+        problem.check_arguments(name, self.equation)
+
+    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
+        return problem.domain.sample(points.count(name), points.method, fixed=self.fixed, generator=generator)
+
+    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+        return call(name, self.equation, arguments)
+
+
+class Periodic:
+    """Ties the two faces of a coordinate: value and derivatives up to ``order`` agree.
+
+    Parameters
+    ----------
+    coordinate : str
+    order : int
+        Highest derivative that is tied; 1 (value and slope) by default, 0 for transport equations.
+    """
+
+    def __init__(self, coordinate: str, order: int = 1) -> None:
+        if order < 0:
+            raise ValueError(f"Periodic needs order >= 0, not {order}.")
+        self.coordinate, self.order = coordinate, order
+
+    def check(self, name: str, problem: Problem) -> None:
+        problem.domain.check_names((self.coordinate,), f"The condition {name!r}")
+
+    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
+        low, high = problem.domain.bounds[self.coordinate]
+        first = problem.domain.sample(
+            points.count(name), points.method, fixed={self.coordinate: low}, generator=generator
+        )
+        second = first.clone()
+        second[:, problem.domain.names.index(self.coordinate)] = high
+        return torch.cat([first, second])
+
+    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+        values = [
+            arguments[output].d(*[self.coordinate] * k).value
+            for output in problem.fields
+            for k in range(self.order + 1)
+        ]
+        half = len(values[0]) // 2
+        return [value[half:] - value[:half] for value in values]
+
+
+class Observed:
+    """Data: measured values of some fields at some points.
+
+    Parameters
+    ----------
+    points : array or Tensor, shape (N, d)
+        In the order of the domain's coordinates.
+    **values : array or Tensor, shape (N,)
+        Measurements by field name.
+    """
+
+    def __init__(self, points: Any, **values: Any) -> None:
+        if not values:
+            raise ValueError("Observed needs the values of a field, such as Observed(points, u=values).")
+        self.where = torch.as_tensor(points, dtype=torch.float64)
+        self.values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
+
+    def check(self, name: str, problem: Problem) -> None:
+        if self.where.ndim != 2 or self.where.shape[1] != problem.domain.dim:
+            raise ValueError(
+                f"The data {name!r} needs points of shape (N, {problem.domain.dim}) with columns "
+                f"{', '.join(problem.domain.names)}, not {tuple(self.where.shape)}."
+            )
+        if not torch.isfinite(self.where).all():
+            raise ValueError(f"The data {name!r} has points that are NaN or infinite: remove those rows.")
+        outside = int((~problem.domain.contains(self.where)).sum())
+        if outside:
+            raise ValueError(f"The data {name!r} has {outside} points outside the domain {problem.domain}.")
+        for output, value in self.values.items():
+            if output not in problem.fields:
+                raise ValueError(
+                    f"The data {name!r} gives {output!r}, but the fields are {', '.join(problem.fields)}."
+                )
+            if value.shape != (len(self.where),):
+                raise ValueError(
+                    f"The data {name!r} needs values of {output} of shape ({len(self.where)},), "
+                    f"not {tuple(value.shape)}."
+                )
+            if not torch.isfinite(value).all():
+                raise ValueError(f"The data {name!r} has values of {output} that are NaN or infinite: remove those rows.")
+
+    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
+        return self.where
+
+    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+        return [
+            arguments[output].value - value.to(arguments[output].value) for output, value in self.values.items()
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Named equations on a domain, with conditions, unknown parameters and, where known, the solution.
+
+    Parameters
+    ----------
+    domain : Box
+    equations : dict of name to callable
+        Each gets what its parameters name (fields, coordinates, unknowns) and returns what shall
+        vanish in the interior, shape (N,).
+    conditions : dict of name to On, Periodic or Observed
+    fields : tuple of str
+        Names of the model's outputs, in order.
+    unknowns : dict of name to float
+        Parameters of the equations to be found, with their first guesses.
+    exact : callable, optional
+        The solution: gets coordinates by name, returns (N,), or a dict of field to (N,).
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or used twice, or a condition does not fit the domain.
+    """
+
+    domain: Box
+    equations: Mapping[str, Equation]
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    fields: Sequence[str] = ("u",)
+    unknowns: Mapping[str, float] = field(default_factory=dict)
+    exact: Callable[..., Any] | None = None
+    _requests: dict[str, set[Request]] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.fields, str):
+            raise ValueError(f'fields is a tuple of names, such as ("{self.fields}",), not a string.')
+        names = [*self.fields, *self.domain.names, *self.unknowns]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"The name {name!r} is used twice among fields, coordinates and unknowns.")
+        for name in self.conditions:
+            if name in self.equations or name == "interior":
+                raise ValueError(f"The condition {name!r} needs a name of its own: it is taken.")
+        for name, equation in self.equations.items():
+            self.check_arguments(name, equation)
+        for name, condition in self.conditions.items():
+            condition.check(name, self)
+        if self.exact is not None:
+            self._check_signature("exact", self.exact, self.domain.names)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of all residuals: equations first, then conditions."""
+        return (*self.equations, *self.conditions)
+
+    def check_arguments(self, name: str, equation: Equation) -> None:
+        """Raise ValueError if an equation asks for something that is no field, coordinate or unknown."""
+        self._check_signature(name, equation, (*self.fields, *self.domain.names, *self.unknowns))
+
+    @staticmethod
+    def _check_signature(name: str, function: Any, available: Sequence[str]) -> None:
+        if not callable(function):
+            raise ValueError(f"{name!r} must be a function such as lambda u: u.t - u.xx, not {function!r}.")
+        for parameter in parameters(function):
+            if parameter not in available:
+                raise ValueError(f"{name!r} asks for {parameter!r}, but there is only {', '.join(available)}.")
+
+    def sample(
+        self,
+        points: Points | None = None,
+        *,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Sample:
+        """Draw points for the equations and every condition.
+
+        Returns
+        -------
+        dict of set name to Tensor (N, d): "interior", and one entry a condition
+        """
+        points = points or Points()
+        sample = {"interior": self.domain.sample(points.interior, points.method, generator=generator)}
+        for name, condition in self.conditions.items():
+            sample[name] = condition.points(name, self, points, generator)
+        return {name: value.to(device=device, dtype=dtype) for name, value in sample.items()}
+
+    def residuals(
+        self, model: nn.Module, points: Tensor | Sample, derivatives: str | Engine = "autograd"
+    ) -> dict[str, Tensor]:
+        """What the model leaves of each equation and condition.
+
+        Parameters
+        ----------
+        model : Module, (N, d) -> (N, m)
+            Unknown parameters are read from ``model.unknowns`` where training put them there,
+            otherwise they have their first guesses.
+        points : Tensor (N, d) or sample
+            Interior points (equations only), or what :meth:`sample` returned (everything in it).
+
+        Returns
+        -------
+        dict of name to Tensor, each of one dimension
+        """
+        sample = {"interior": points} if isinstance(points, Tensor) else points
+        return {name: torch.cat(blocks) for name, blocks in self.blocks(model, sample, derivatives).items()}
+
+    def blocks(
+        self, model: nn.Module, sample: Sample, derivatives: str | Engine = "autograd"
+    ) -> dict[str, list[Tensor]]:
+        """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic)."""
+        for name, points in sample.items():
+            if name != "interior" and name not in self.conditions:
+                raise ValueError(f"The sample has a set {name!r}, but the conditions are {', '.join(self.conditions)}.")
+            if points.ndim != 2 or points.shape[1] != self.domain.dim:
+                raise ValueError(
+                    f"The points of {name!r} must have shape (N, {self.domain.dim}) with columns "
+                    f"{', '.join(self.domain.names)}, not {tuple(points.shape)}."
+                )
+        engine = _derivatives.engine(derivatives)
+        while True:  # an equation that asks for a new derivative has it computed, once, on its first call
+            try:
+                return self._evaluate(model, sample, engine)
+            except Missing:
+                continue
+
+    def _evaluate(self, model: nn.Module, sample: Sample, engine: Engine) -> dict[str, list[Tensor]]:
+        """Residuals by name; sets that ask for the same derivatives share one pass of the model."""
+        groups: dict[frozenset[Request], list[str]] = {}
+        for name in sample:
+            groups.setdefault(frozenset(self._requests.get(name, ())), []).append(name)
+        results: dict[str, list[Tensor]] = {}
+        for requests, names in groups.items():
+            together = torch.cat([sample[name] for name in names])
+            values = engine(model, together, requests) if requests else {}
+            start = 0
+            for name in names:
+                part = slice(start, start := start + len(sample[name]))
+                own = {request: value[part] for request, value in values.items()}
+                try:
+                    results.update(self._set_residuals(name, sample[name], own, model))
+                except Missing as missing:
+                    self._requests.setdefault(name, set()).add(missing.request)
+                    raise
+        return {name: results[name] for name in self.terms if name in results}
+
+    def _set_residuals(
+        self, name: str, points: Tensor, values: dict[Request, Tensor], model: nn.Module
+    ) -> dict[str, list[Tensor]]:
+        """Residuals of the equations (on the interior) or of one condition."""
+        coordinates, zero = self.domain.names, (0,) * self.domain.dim
+        arguments: Arguments = dict(zip(coordinates, points.unbind(dim=1), strict=True))
+        for output, field_name in enumerate(self.fields):
+            arguments[field_name] = Field(field_name, output, zero, coordinates, values)
+        learned = getattr(model, "unknowns", {})
+        for unknown, guess in self.unknowns.items():
+            arguments[unknown] = learned[unknown] if unknown in learned else points.new_tensor(float(guess))
+        if name != "interior":
+            return {name: self.conditions[name].blocks(name, arguments, self)}
+        return {equation: call(equation, function, arguments) for equation, function in self.equations.items()}
+
+    def solution(self, points: Tensor) -> dict[str, Tensor]:
+        """The exact solution by field, each (N,), in the dtype and on the device of the points.
+
+        Raises
+        ------
+        ValueError
+            If the problem has no exact solution.
+        """
+        if self.exact is None:
+            raise ValueError("This problem has no exact solution: give Problem(exact=...) to measure errors.")
+        columns = dict(zip(self.domain.names, points.unbind(dim=1), strict=True))
+        values = self.exact(**{name: columns[name] for name in parameters(self.exact)})
+        by_field = values if isinstance(values, Mapping) else {self.fields[0]: values}
+        return {name: torch.as_tensor(value).to(points).expand(len(points)) for name, value in by_field.items()}
+
+
+def parameters(function: Callable[..., Any]) -> list[str]:
+    """Names that a function must be given; parameters with a default are its own affair."""
+    empty = inspect.Parameter.empty
+    return [name for name, parameter in inspect.signature(function).parameters.items() if parameter.default is empty]
+
+
+def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
+    """Call an equation with what its parameters name; its residuals as a list of tensors (N,)."""
+    result = equation(**{parameter: arguments[parameter] for parameter in parameters(equation)})
+    blocks = []
+    count = next(len(value) for value in arguments.values() if isinstance(value, Tensor) and value.ndim == 1)
+    for block in result if isinstance(result, tuple) else (result,):
+        value = block.value if isinstance(block, Field) else block
+        if not isinstance(value, Tensor) or value.shape != (count,):
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{name!r} must return one number a point, shape ({count},), not {got}.")
+        blocks.append(value)
+    return blocks

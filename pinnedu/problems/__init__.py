@@ -1,0 +1,5 @@
+"""Problems of the book: each owns its constants and its exact solution."""
+
+from pinnedu.problems.heat import heat
+
+__all__ = ["heat"]

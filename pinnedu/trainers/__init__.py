@@ -1,0 +1,17 @@
+"""Training: the loop, the optimizers, the record."""
+
+from pinnedu.trainers.fit import Fit, State, evaluation_points, fit, relative_error
+from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
+
+__all__ = [
+    "LBFGS",
+    "Adam",
+    "Fit",
+    "GradientDescent",
+    "Objective",
+    "State",
+    "evaluation_points",
+    "fit",
+    "relative_error",
+]

@@ -1,0 +1,361 @@
+"""Training: one loop for every optimizer, and the record of what happened."""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from pinnedu import device as _device
+from pinnedu.domain import Points
+from pinnedu.field import Engine
+from pinnedu.models import draw
+from pinnedu.problem import Problem, Sample
+from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.optimizers import resolve
+
+CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
+OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
+
+
+@dataclass
+class Fit:
+    """What training reached.
+
+    Attributes
+    ----------
+    model : Module, the trained model
+    problem : Problem
+    error : float or None
+        Relative L2 error against ``problem.exact`` on a dense grid.
+    history : dict of str to array
+        One entry a step: "step", each term by name (half mean square, unweighted), "loss" (their
+        weighted sum), "fresh" (the loss on points drawn apart from the training points), "error" and
+        "seconds"; what was not looked at in a step is NaN.
+    unknowns : dict of name to float
+        Values found for the unknown parameters of the equations.
+    seconds : float
+        Time of training, without the time of evaluating errors.
+    stopped : str
+        Why training ended.
+    warnings : list of str
+        What is doubtful about the result.
+    """
+
+    model: nn.Module
+    problem: Problem
+    error: float | None
+    history: dict[str, np.ndarray]
+    unknowns: dict[str, float]
+    seconds: float
+    stopped: str
+    warnings: list[str]
+
+    @property
+    def loss(self) -> float:
+        """The loss of the last step."""
+        return float(self.history["loss"][-1])
+
+    def __repr__(self) -> str:
+        error = "unknown" if self.error is None else f"{self.error:.2e}"
+        found = "".join(f", {name}={value:.4g}" for name, value in self.unknowns.items())
+        return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}, {self.stopped})"
+
+
+@dataclass(frozen=True)
+class State:
+    """What a callback sees after each step: return True to stop, or a sentence saying why."""
+
+    step: int
+    seconds: float
+    model: nn.Module
+    problem: Problem
+    objective: Objective
+
+
+def fit(
+    model: nn.Module,
+    problem: Problem,
+    *,
+    optimizer: Any,
+    steps: int,
+    points: Points | None = None,
+    weights: Mapping[str, float] | None = None,
+    derivatives: str | Engine = "autograd",
+    device: str | torch.device = "auto",
+    dtype: torch.dtype = torch.float64,
+    seed: int | None = None,
+    seconds: float | None = None,
+    error_every: int | None = None,
+    progress: bool = True,
+    callbacks: Sequence[Callable[[State], bool | str | None]] = (),
+) -> Fit:
+    """Train a model to solve a problem.
+
+    Parameters
+    ----------
+    model : Module, (N, d) -> (N, m)
+        Trained in place.
+    problem : Problem
+    optimizer : optimizer or factory of a torch optimizer
+    steps : int
+        Number of steps, at least 1.
+    points : Points, optional
+        How many collocation points, where, and how often drawn again.
+    weights : dict of term to float, optional
+        Weights of the terms of the loss; 1 by default.
+    derivatives : str or engine
+    device : "auto", "cpu", "cuda", "mps" or torch.device
+    dtype : torch.dtype
+        float64 by default: float32 ends second-order training early and hides failures.
+    seed : int, optional
+        Fixes the points, and the weights if they are as pinnedu drew them and untouched since.
+    seconds : float, optional
+        Bound on the time of training.
+    error_every : int, optional
+        Measure the error every so many steps, for the history.
+    progress : bool
+        Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
+    callbacks : sequence of callable
+        Called after each step with a :class:`State`; a true answer ends training.
+
+    Returns
+    -------
+    Fit
+        Also when interrupted from the keyboard: then with what was reached.
+
+    Raises
+    ------
+    ValueError
+        For arguments that do not fit together, before any training.
+    """
+    run = _Run(model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every)
+    bar = tqdm(total=steps, disable=not progress or os.environ.get("PINNEDU_PROGRESS") == "0", leave=False)
+    with bar:
+        run.train(callbacks, bar)
+    return run.result()
+
+
+def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = None) -> float:
+    """Relative L2 error against the exact solution.
+
+    Parameters
+    ----------
+    points : Tensor (N, d), optional
+        Where to compare; by default a grid of about 10,000 points with the faces in it, or a Sobol
+        set of 10,000 points in more than three dimensions.
+
+    Returns
+    -------
+    float
+        sqrt(sum (u - u_exact)^2 / sum u_exact^2), over the points and the fields the solution names
+    """
+    weight = next(model.parameters())
+    if points is None:
+        points = evaluation_points(problem)
+    points = points.to(weight)
+    with torch.no_grad():
+        outputs = model(points)
+    exact = problem.solution(points)
+    difference = torch.stack([outputs[:, problem.fields.index(name)] - value for name, value in exact.items()])
+    return float(torch.linalg.norm(difference) / torch.linalg.norm(torch.stack(list(exact.values()))))
+
+
+def evaluation_points(problem: Problem, count: int = 10_201) -> Tensor:
+    """Dense points for judging a model, (N, d): a grid, or a Sobol set above three dimensions."""
+    dim = problem.domain.dim
+    if dim > 3:
+        return problem.domain.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
+    return problem.domain.grid(max(2, round(count ** (1 / dim))))
+
+
+class _Run:
+    """One call of ``fit``: checks its arguments, trains, and keeps the record."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        problem: Problem,
+        optimizer: Any,
+        steps: int,
+        points: Points | None,
+        weights: Mapping[str, float] | None,
+        derivatives: str | Engine,
+        device: str | torch.device,
+        dtype: torch.dtype,
+        seed: int | None,
+        seconds: float | None,
+        error_every: int | None,
+    ) -> None:
+        if not isinstance(problem, Problem):
+            raise ValueError(f"fit(model, problem) needs a Problem as its second argument, not {type(problem).__name__}.")
+        if not isinstance(model, nn.Module):
+            raise ValueError(f"fit(model, problem) needs a torch.nn.Module first, not {type(model).__name__}.")
+        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+            raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"seconds must be positive, not {seconds!r}.")
+        if error_every is not None and (problem.exact is None or error_every < 1):
+            raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
+        for name, weight in (weights or {}).items():
+            if name not in problem.terms:
+                raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
+            if not weight >= 0:
+                raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+        self.optimizer = resolve(optimizer)
+        self.steps, self.limit, self.error_every = steps, seconds, error_every
+        self.points = points or Points()
+        self.every = self.optimizer.resample if self.points.resample is None else self.points.resample
+        self.device, self.dtype = _device.choose(device, dtype)
+        seed = torch.seed() % 2**31 if seed is None else seed
+        # Training points and fresh points come from streams of their own: looking does not change training.
+        self.training = torch.Generator().manual_seed(seed)
+        self.looking = torch.Generator().manual_seed(seed + 2**31)
+
+        self.model, self.problem = model.to(device=self.device, dtype=self.dtype), problem
+        draw(model, seed)
+        if problem.unknowns and not hasattr(model, "unknowns"):
+            model.unknowns = nn.ParameterDict(
+                {name: nn.Parameter(torch.tensor(float(guess))) for name, guess in problem.unknowns.items()}
+            ).to(device=self.device, dtype=self.dtype)
+        self.objective = Objective(model, problem, self.draw_points(), weights, derivatives)
+        check_model(model, problem, self.objective.sample["interior"][:2])
+        self.check_equations()
+
+        self.rows: list[Tensor] = []
+        self.fresh: dict[int, Tensor] = {}
+        self.errors: dict[int, float] = {}
+        self.times: list[float] = []
+        self.kept = (0, copy.deepcopy(model.state_dict()))
+        self.stopped = f"all {steps} steps done"
+        self.warnings: list[str] = []
+
+    def draw_points(self, generator: torch.Generator | None = None) -> Sample:
+        return self.problem.sample(
+            self.points, generator=generator or self.training, device=self.device, dtype=self.dtype
+        )
+
+    def check_equations(self) -> None:
+        """Call every equation once on a few points: errors in them show before training starts."""
+        few = {name: value[:: max(1, len(value) // 2)][:2] for name, value in self.objective.sample.items()}
+        residuals = self.problem.residuals(self.model, few, self.objective.derivatives)
+        if not any(residual.requires_grad for residual in residuals.values()):
+            raise ValueError("No residual depends on the model's weights: there is nothing to train.")
+
+    def train(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
+        """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
+        take_step = self.optimizer.start(self.model)
+        check_every = max(1, self.steps // CHECKS)
+        elapsed = 0.0
+        try:
+            for step in range(1, self.steps + 1):
+                start = time.perf_counter()
+                if step > 1 and self.every and (step - 1) % self.every == 0:
+                    self.objective.sample = self.draw_points()
+                self.rows.append(take_step(self.objective))
+                elapsed += time.perf_counter() - start
+                self.times.append(elapsed)
+                bar.update()
+                if self.error_every and step % self.error_every == 0:
+                    self.errors[step] = relative_error(self.model, self.problem)
+                if step % check_every == 0 or step == self.steps:
+                    if self.diverged():
+                        return
+                    self.look(step, bar)
+                state = State(step, elapsed, self.model, self.problem, self.objective)
+                for callback in callbacks:
+                    if why := callback(state):
+                        self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
+                        return
+                if self.limit is not None and elapsed >= self.limit and step < self.steps:
+                    self.stopped = f"the time limit of {self.limit:g} s was reached at step {step}"
+                    return
+        except KeyboardInterrupt:
+            self.stopped = f"interrupted at step {len(self.rows)}"
+
+    def look(self, step: int, bar: Any) -> None:
+        """Keep the weights, and measure the loss on points that training does not use."""
+        self.kept = (step, copy.deepcopy(self.model.state_dict()))
+        fresh = Objective(
+            self.model, self.problem, self.draw_points(self.looking), self.objective.weights, self.objective.derivatives
+        )
+        with torch.no_grad():
+            self.fresh[step] = fresh.loss().detach()
+        bar.set_postfix_str(f"loss {float(self.fresh[step]):.1e}", refresh=False)
+
+    def diverged(self) -> bool:
+        """Where a term is NaN or infinite: restore the last weights that were kept, and say so."""
+        since = self.kept[0]
+        recent = torch.stack(self.rows[since:])
+        weights_finite = all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters())
+        if bool(torch.isfinite(recent).all()) and weights_finite:
+            return False
+        bad = (~torch.isfinite(recent)).nonzero()
+        if len(bad):
+            step, term = since + 1 + int(bad[0, 0]), self.problem.terms[int(bad[0, 1])]
+            what = f"the term {term!r} of the loss became {float(recent[bad[0, 0], bad[0, 1]])} at step {step}"
+        else:
+            what = f"the weights became infinite or NaN at step {len(self.rows)}"
+        self.model.load_state_dict(self.kept[1])
+        self.stopped = f"{what}; the weights of step {since} are restored"
+        self.warnings.append(self.stopped + ": try a smaller rate.")
+        return True
+
+    def result(self) -> Fit:
+        """Gather the record; measure the final error."""
+        problem, steps = self.problem, np.arange(1, len(self.rows) + 1)
+        terms = torch.stack(self.rows).cpu().double().numpy() if self.rows else np.zeros((0, len(problem.terms)))
+        history: dict[str, np.ndarray] = {"step": steps}
+        history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
+        history["loss"] = terms @ np.array(list(self.objective.weights.values()))
+        for name, known in (("fresh", self.fresh), ("error", self.errors)):
+            history[name] = np.array([float(known.get(int(step), np.nan)) for step in steps])
+        history["seconds"] = np.array(self.times[: len(steps)])
+        self.warn_of_overfitting(history)
+        error = relative_error(self.model, problem) if problem.exact is not None else None
+        unknowns = {name: float(value) for name, value in getattr(self.model, "unknowns", {}).items()}
+        return Fit(
+            self.model,
+            problem,
+            error,
+            history,
+            unknowns,
+            self.times[-1] if self.times else 0.0,
+            self.stopped,
+            self.warnings,
+        )
+
+    def warn_of_overfitting(self, history: dict[str, np.ndarray]) -> None:
+        """Compare the loss with that on fresh points: a small loss may be a wrong answer."""
+        if not self.fresh:
+            return
+        last = max(self.fresh)
+        with torch.no_grad():
+            loss, fresh = float(self.objective.loss()), float(self.fresh[last])
+        if fresh > OVERFIT * loss:
+            self.warnings.append(
+                f"The loss on fresh points is {fresh / loss:.0f} times the training loss: the points were fitted, "
+                "not the equation. Use more points, draw them again (Points(resample=...)), or adaptive ones."
+            )
+
+
+def check_model(model: nn.Module, problem: Problem, points: Tensor) -> None:
+    """Raise ValueError unless the model maps (N, d) to (N, m) for this problem."""
+    wanted = f"(N, {problem.domain.dim}) -> (N, {len(problem.fields)})"
+    names = f"coordinates {', '.join(problem.domain.names)}; fields {', '.join(problem.fields)}"
+    try:
+        with torch.no_grad():
+            got = tuple(model(points).shape)
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"The model must map {wanted} ({names}), but it fails on such points: {reason}.") from None
+    if got != (len(points), len(problem.fields)):
+        raise ValueError(f"The model must map {wanted} ({names}), but it gives shape {got} for {len(points)} points.")

@@ -1,0 +1,64 @@
+"""The loss of a model on drawn points, term by term."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.field import Engine
+from pinnedu.problem import Problem, Sample
+
+
+class Objective:
+    """Half the weighted mean squares of the residuals, L = sum_k w_k / (2 N_k) |r_k|^2.
+
+    With this scaling the Gauss-Newton matrix of L is J^T J for the residuals scaled by
+    sqrt(w_k / N_k), and for a linear problem it is the matrix A of the theory.
+
+    Parameters
+    ----------
+    model : Module
+    problem : Problem
+    sample : dict of set name to Tensor (N, d)
+    weights : dict of term to float
+        Terms without one have weight 1.
+    derivatives : str or engine
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        problem: Problem,
+        sample: Sample,
+        weights: Mapping[str, float] | None = None,
+        derivatives: str | Engine = "autograd",
+    ) -> None:
+        self.model, self.problem, self.sample, self.derivatives = model, problem, sample, derivatives
+        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
+        self._first: Tensor | None = None
+
+    def residuals(self) -> dict[str, Tensor]:
+        """Residuals by name, each of one dimension."""
+        return self.problem.residuals(self.model, self.sample, self.derivatives)
+
+    def terms(self) -> Tensor:
+        """Each term's half mean square, unweighted, in the order of ``problem.terms``."""
+        residuals = self.residuals()
+        return torch.stack([0.5 * residuals[name].square().mean() for name in self.problem.terms])
+
+    def loss(self) -> Tensor:
+        """The weighted sum of the terms, a scalar with its graph."""
+        terms = self.terms()
+        if self._first is None:
+            self._first = terms.detach()
+        return terms @ terms.new_tensor(list(self.weights.values()))
+
+    def first_terms(self) -> Tensor:
+        """The terms of the first evaluation since the last call: the loss a step started from."""
+        terms, self._first = self._first, None
+        if terms is None:
+            with torch.no_grad():
+                terms = self.terms()
+        return terms

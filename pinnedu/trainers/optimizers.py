@@ -1,0 +1,179 @@
+"""Optimizers: each builds a step, a function that moves the model and tells the loss it started from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.trainers.objective import Objective
+
+Step = Callable[[Objective], Tensor]
+"""Moves the model once; returns the loss terms from before the move, detached."""
+
+
+class Optimizer(Protocol):
+    """What ``fit`` needs of an optimizer."""
+
+    @property
+    def resample(self) -> int:
+        """Draw the points again every so many steps unless told otherwise; 0 is never."""
+
+    def start(self, model: nn.Module) -> Step:
+        """Begin a run: make the state that steps carry along."""
+
+
+class TorchStep:
+    """One step of a ``torch.optim`` optimizer on the objective."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def __call__(self, objective: Objective) -> Tensor:
+        def closure() -> Tensor:
+            self.optimizer.zero_grad()
+            loss = objective.loss()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        self.optimizer.step(closure)  # type: ignore[arg-type]
+        return objective.first_terms()
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma & Ba 2015): momentum, and each weight's step scaled by its gradient's size.
+
+    Parameters
+    ----------
+    lr : float
+    betas : (float, float)
+    """
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    resample: int = 1
+
+    def __post_init__(self) -> None:
+        _check_rate(self.lr)
+
+    def start(self, model: nn.Module) -> Step:
+        return TorchStep(torch.optim.Adam(model.parameters(), lr=self.lr, betas=self.betas))
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory BFGS with a strong Wolfe line search; a step of ``fit`` is one iteration.
+
+    The tolerances are below what float64 resolves near a minimum, so that training does not stop
+    early; in float32 the resolution itself ends it (see the book's chapter on failures).
+
+    Parameters
+    ----------
+    history : int
+        Number of past steps kept.
+    tolerance_grad, tolerance_change : float
+        Stop where the gradient, or the change of a step, falls below (largest component).
+    """
+
+    history: int = 50
+    tolerance_grad: float = 1e-14
+    tolerance_change: float = 1e-16
+    resample: int = 0
+
+    def __post_init__(self) -> None:
+        if self.history < 1:
+            raise ValueError(f"LBFGS needs a history of at least 1 step, not {self.history}.")
+
+    def start(self, model: nn.Module) -> Step:
+        return TorchStep(
+            torch.optim.LBFGS(
+                model.parameters(),
+                max_iter=1,
+                max_eval=25,
+                history_size=self.history,
+                tolerance_grad=self.tolerance_grad,
+                tolerance_change=self.tolerance_change,
+                line_search_fn="strong_wolfe",
+            )
+        )
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    """Plain gradient descent, theta <- theta - lr * P grad L.
+
+    Parameters
+    ----------
+    lr : float
+    preconditioner : callable, optional
+        Takes the objective and the gradient (P,), returns the direction P grad (P,). The identity
+        by default.
+    """
+
+    lr: float = 1e-2
+    preconditioner: Callable[[Objective, Tensor], Tensor] | None = None
+    resample: int = 1
+
+    def __post_init__(self) -> None:
+        _check_rate(self.lr)
+
+    def start(self, model: nn.Module) -> Step:
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+
+        def step(objective: Objective) -> Tensor:
+            gradients = torch.autograd.grad(objective.loss(), weights, materialize_grads=True, allow_unused=True)
+            direction = torch.cat([gradient.reshape(-1) for gradient in gradients])
+            if self.preconditioner is not None:
+                direction = self.preconditioner(objective, direction)
+            with torch.no_grad():
+                parts = direction.split([weight.numel() for weight in weights])
+                for weight, part in zip(weights, parts, strict=True):
+                    weight -= self.lr * part.view_as(weight)
+            return objective.first_terms()
+
+        return step
+
+
+@dataclass(frozen=True)
+class FromTorch:
+    """Any factory of a torch optimizer, such as ``lambda weights: torch.optim.SGD(weights, lr=1e-3)``."""
+
+    factory: Callable[..., torch.optim.Optimizer]
+    resample: int = 1
+
+    def start(self, model: nn.Module) -> Step:
+        optimizer = self.factory(model.parameters())
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise ValueError(f"The optimizer factory must return a torch.optim.Optimizer, not {optimizer!r}.")
+        return TorchStep(optimizer)
+
+
+def resolve(optimizer: object) -> Optimizer:
+    """Accept an optimizer of pinnedu or a factory of a torch optimizer.
+
+    Raises
+    ------
+    ValueError
+        For anything else: names, classes that were not called, optimizers bound to other weights.
+    """
+    if isinstance(optimizer, type) and issubclass(optimizer, torch.optim.Optimizer):
+        return FromTorch(optimizer)
+    if not isinstance(optimizer, type):
+        if callable(getattr(optimizer, "start", None)):
+            return optimizer  # type: ignore[return-value]
+        if callable(optimizer):
+            return FromTorch(optimizer)
+    shown = optimizer.__name__ + " (the class)" if isinstance(optimizer, type) else repr(optimizer)
+    raise ValueError(
+        f"The optimizer {shown} is unknown: use Adam(), LBFGS(), GradientDescent() or a factory such as "
+        "lambda weights: torch.optim.SGD(weights, lr=1e-3)."
+    )
+
+
+def _check_rate(lr: float) -> None:
+    if not lr > 0:
+        raise ValueError(f"The rate lr must be positive, not {lr}.")
