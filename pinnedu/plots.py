@@ -1,0 +1,251 @@
+"""Pictures of solutions and of training, in one style that reads in light and dark pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from pinnedu.problem import Problem
+
+if TYPE_CHECKING:
+    from pinnedu.trainers import Fit
+
+# Okabe and Ito (2008), told apart by readers with any kind of color vision.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+STYLE: dict[str, Any] = {
+    "figure.facecolor": "white",  # opaque: a transparent figure vanishes on a dark page
+    "savefig.facecolor": "white",
+    "figure.dpi": 110,
+    "figure.constrained_layout.use": True,
+    "figure.figsize": (6.4, 3.6),
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "image.cmap": "viridis",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "pinnedu",  # the same bytes at every execution
+}
+
+
+def style() -> AbstractContextManager[None]:
+    """Use the book's style: ``plots.style()`` for a whole notebook, ``with plots.style():`` for one figure."""
+    before = mpl.rcParams.copy()
+    mpl.rcParams.update(STYLE)
+
+    class Restore(AbstractContextManager[None]):
+        def __exit__(self, *_: object) -> None:
+            dict.update(mpl.rcParams, before)
+
+    return Restore()
+
+
+def solution(
+    source: Fit | nn.Module,
+    problem: Problem | None = None,
+    *,
+    field: str | None = None,
+    points: Tensor | None = None,
+    at: Mapping[str, float] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Map of a field over two coordinates, or curve over one.
+
+    Parameters
+    ----------
+    source : Fit or Module
+    problem : Problem, needed with a Module
+    field : str, optional
+        The first field by default.
+    points : Tensor (N, d), optional
+        Collocation points to draw on top.
+    at : dict of coordinate to value, optional
+        Coordinates held fixed, so that one or two are left.
+    """
+    model, problem = _source(source, problem)
+    name = field or problem.fields[0]
+    with style():
+        figure, axes = _axes(ax)
+        _draw(axes, problem, _values(model, problem, name, at), at, name, "viridis")
+        if points is not None:
+            free = _free(problem, at)
+            columns = [points[:, problem.domain.names.index(c)].cpu() for c in (free[::-1] if len(free) == 2 else free)]
+            if len(columns) == 2:
+                axes.plot(*columns, ".", color="white", markersize=1.5, alpha=0.8)
+    return figure
+
+
+def comparison(
+    source: Fit | nn.Module,
+    problem: Problem | None = None,
+    *,
+    field: str | None = None,
+    at: Mapping[str, float] | None = None,
+) -> Figure:
+    """The exact solution, the model and their difference side by side.
+
+    Raises
+    ------
+    ValueError
+        If the problem has no exact solution.
+    """
+    model, problem = _source(source, problem)
+    name = field or problem.fields[0]
+    predicted, exact = _values(model, problem, name, at), _values(problem.solution, problem, name, at)
+    with style():
+        figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.8))
+        limits = (float(exact.min()), float(exact.max()))
+        _draw(axes[0], problem, exact, at, f"exact {name}", "viridis", limits)
+        _draw(axes[1], problem, predicted, at, f"model {name}", "viridis", limits)
+        largest = float(np.abs(predicted - exact).max()) or 1.0
+        _draw(axes[2], problem, predicted - exact, at, "model − exact", "RdBu_r", (-largest, largest))
+    return figure
+
+
+def cuts(
+    source: Fit | nn.Module,
+    problem: Problem | None = None,
+    *,
+    field: str | None = None,
+    **times: Sequence[float],
+) -> Figure:
+    """Curves of the model, and of the exact solution where known, at fixed values of one coordinate.
+
+    ``cuts(run, t=(0.25, 0.5, 0.75))`` draws three panels over the other coordinate.
+    """
+    model, problem = _source(source, problem)
+    name = field or problem.fields[0]
+    if len(times) != 1:
+        raise ValueError("cuts needs one coordinate with its values, such as t=(0.25, 0.5, 0.75).")
+    ((coordinate, values),) = times.items()
+    problem.domain.check_names((coordinate,), "cuts")
+    with style():
+        figure, axes = plt.subplots(
+            1, len(values), figsize=(3.2 * len(values), 2.8), sharey=True, squeeze=False
+        )
+        for axis, value in zip(axes[0], values, strict=True):
+            at = {coordinate: value}
+            (other,) = _free(problem, at)
+            where = _grid(problem, at)[:, problem.domain.names.index(other)]
+            if problem.exact is not None:
+                axis.plot(where, _values(problem.solution, problem, name, at), label="exact")
+            axis.plot(where, _values(model, problem, name, at), "--", label="model")
+            axis.set(title=f"{coordinate} = {value:g}", xlabel=other)
+        axes[0, 0].set_ylabel(name)
+        axes[0, 0].legend()
+    return figure
+
+
+def history(runs: Fit | Mapping[str, Fit], *, against: str = "step", ax: Axes | None = None) -> Figure:
+    """Loss, its terms and the error of one run, or the error (else the loss) of several runs.
+
+    Parameters
+    ----------
+    runs : Fit, or dict of label to Fit
+    against : {"step", "seconds"}
+    """
+    with style():
+        figure, axes = _axes(ax)
+        if isinstance(runs, Mapping):
+            what = "error" if all(np.isfinite(run.history["error"]).any() for run in runs.values()) else "loss"
+            for label, run in runs.items():
+                known = np.isfinite(run.history[what])
+                axes.semilogy(run.history[against][known], run.history[what][known], label=label)
+            axes.set_ylabel("relative L2 error" if what == "error" else "loss")
+        else:
+            record = runs.history
+            for name in runs.problem.terms:
+                axes.semilogy(record[against], record[name], linewidth=1, alpha=0.8, label=name)
+            axes.semilogy(record[against], record["loss"], color="black", label="loss")
+            for name, mark, label in (("fresh", "o", "loss on fresh points"), ("error", "s", "relative L2 error")):
+                known = np.isfinite(record[name])
+                if known.any():
+                    axes.semilogy(record[against][known], record[name][known], mark, markersize=3, label=label)
+            axes.set_ylabel("loss, error" if np.isfinite(record["error"]).any() else "loss")
+        axes.set_xlabel("step" if against == "step" else "seconds of training")
+        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _source(source: Fit | nn.Module, problem: Problem | None) -> tuple[nn.Module, Problem]:
+    if isinstance(source, nn.Module):
+        if problem is None:
+            raise ValueError("A model alone does not know its domain: give the problem too.")
+        return source, problem
+    return source.model, source.problem
+
+
+def _axes(ax: Axes | None) -> tuple[Figure, Axes]:
+    if ax is None:
+        return plt.subplots()
+    figure = ax.figure
+    assert isinstance(figure, Figure)
+    return figure, ax
+
+
+def _free(problem: Problem, at: Mapping[str, float] | None) -> list[str]:
+    """Coordinates left to draw over: one or two."""
+    problem.domain.check_names(at or {}, "at")
+    free = [name for name in problem.domain.names if name not in (at or {})]
+    if len(free) not in (1, 2):
+        raise ValueError(f"A picture needs 1 or 2 free coordinates, not {len(free)}: fix some with at={{...}}.")
+    return free
+
+
+def _grid(problem: Problem, at: Mapping[str, float] | None) -> Tensor:
+    return problem.domain.grid(401 if len(_free(problem, at)) == 1 else 161, fixed=at)
+
+
+def _values(source: Any, problem: Problem, field: str, at: Mapping[str, float] | None) -> np.ndarray:
+    """Values of a field of a model, or of the exact solution, on the grid of the free coordinates."""
+    if field not in problem.fields:
+        raise ValueError(f"There is no field {field!r}: the fields are {', '.join(problem.fields)}.")
+    points = _grid(problem, at)
+    if isinstance(source, nn.Module):
+        with torch.no_grad():
+            values = source(points.to(next(source.parameters())))[:, problem.fields.index(field)]
+    else:
+        values = source(points)[field]
+    count = len(_free(problem, at))
+    return values.cpu().double().numpy().reshape((round(len(points) ** (1 / count)),) * count)
+
+
+def _draw(
+    axes: Axes,
+    problem: Problem,
+    values: np.ndarray,
+    at: Mapping[str, float] | None,
+    title: str,
+    cmap: str,
+    limits: tuple[float, float] | tuple[None, None] = (None, None),
+) -> None:
+    """Draw a curve or a map, with time (the last coordinate) to the right."""
+    free = _free(problem, at)
+    if len(free) == 1:
+        axes.plot(np.linspace(*problem.domain.bounds[free[0]], len(values)), values)
+        axes.set(xlabel=free[0], title=title)
+        return
+    up, right = free
+    extent = (*problem.domain.bounds[right], *problem.domain.bounds[up])
+    image = axes.imshow(values, origin="lower", aspect="auto", extent=extent, cmap=cmap, vmin=limits[0], vmax=limits[1])
+    axes.set(xlabel=right, ylabel=up, title=title)
+    axes.grid(visible=False)
+    axes.figure.colorbar(image, ax=axes, pad=0.02)
