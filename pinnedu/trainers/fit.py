@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -61,8 +62,8 @@ class Fit:
 
     @property
     def loss(self) -> float:
-        """The loss of the last step."""
-        return float(self.history["loss"][-1])
+        """The loss from which the last step started; NaN if there was no step."""
+        return float(self.history["loss"][-1]) if len(self.history["loss"]) else float("nan")
 
     def __repr__(self) -> str:
         error = "unknown" if self.error is None else f"{self.error:.2e}"
@@ -215,17 +216,18 @@ class _Run:
         self.points = points or Points()
         self.every = self.optimizer.resample if self.points.resample is None else self.points.resample
         self.device, self.dtype = _device.choose(device, dtype)
-        seed = torch.seed() % 2**31 if seed is None else seed
+        stream = int(torch.randint(2**31, (1,))) if seed is None else seed
         # Training points and fresh points come from streams of their own: looking does not change training.
-        self.training = torch.Generator().manual_seed(seed)
-        self.looking = torch.Generator().manual_seed(seed + 2**31)
+        self.training = torch.Generator().manual_seed(stream)
+        self.looking = torch.Generator().manual_seed(stream + 2**31)
 
         self.model, self.problem = model.to(device=self.device, dtype=self.dtype), problem
-        draw(model, seed)
-        if problem.unknowns and not hasattr(model, "unknowns"):
-            model.unknowns = nn.ParameterDict(
-                {name: nn.Parameter(torch.tensor(float(guess))) for name, guess in problem.unknowns.items()}
-            ).to(device=self.device, dtype=self.dtype)
+        if seed is not None:
+            draw(model, seed)
+        learned = getattr(model, "unknowns", {})
+        if missing := [name for name in problem.unknowns if name not in learned]:
+            guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
+            model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
         self.objective = Objective(model, problem, self.draw_points(), weights, derivatives)
         check_model(model, problem, self.objective.sample["interior"][:2])
         self.check_equations()
@@ -245,41 +247,54 @@ class _Run:
 
     def check_equations(self) -> None:
         """Call every equation once on a few points: errors in them show before training starts."""
-        few = {name: value[:: max(1, len(value) // 2)][:2] for name, value in self.objective.sample.items()}
+        few = self.problem.sample(
+            Points(2, 2), generator=torch.Generator().manual_seed(0), device=self.device, dtype=self.dtype
+        )
         residuals = self.problem.residuals(self.model, few, self.objective.derivatives)
         if not any(residual.requires_grad for residual in residuals.values()):
             raise ValueError("No residual depends on the model's weights: there is nothing to train.")
 
     def train(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
-        """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
-        take_step = self.optimizer.start(self.model)
-        check_every = max(1, self.steps // CHECKS)
-        elapsed = 0.0
+        """Step until training ends, for whatever reason, then look at where it ended."""
         try:
-            for step in range(1, self.steps + 1):
-                start = time.perf_counter()
-                if step > 1 and self.every and (step - 1) % self.every == 0:
-                    self.objective.sample = self.draw_points()
-                self.rows.append(take_step(self.objective))
-                elapsed += time.perf_counter() - start
-                self.times.append(elapsed)
-                bar.update()
-                if self.error_every and step % self.error_every == 0:
-                    self.errors[step] = relative_error(self.model, self.problem)
-                if step % check_every == 0 or step == self.steps:
-                    if self.diverged():
-                        return
-                    self.look(step, bar)
-                state = State(step, elapsed, self.model, self.problem, self.objective)
-                for callback in callbacks:
-                    if why := callback(state):
-                        self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
-                        return
-                if self.limit is not None and elapsed >= self.limit and step < self.steps:
-                    self.stopped = f"the time limit of {self.limit:g} s was reached at step {step}"
-                    return
+            self.advance(callbacks, bar)
         except KeyboardInterrupt:
             self.stopped = f"interrupted at step {len(self.rows)}"
+        if what := self.diverged():
+            self.model.load_state_dict(self.kept[1])
+            self.stopped = f"{what}; the weights of step {self.kept[0]} are restored"
+            self.warnings.append(self.stopped + ": try a smaller rate.")
+        elif len(self.rows) > self.kept[0]:
+            self.look(len(self.rows), bar)
+
+    def advance(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
+        """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
+        take_step = self.optimizer.start(self.model)
+        check_every, pause = max(1, self.steps // CHECKS), (self.limit or math.inf) / CHECKS
+        elapsed = looked = 0.0
+        for step in range(1, self.steps + 1):
+            start = time.perf_counter()
+            if step > 1 and self.every and (step - 1) % self.every == 0:
+                self.objective.sample = self.draw_points()
+            self.rows.append(take_step(self.objective))
+            elapsed += time.perf_counter() - start
+            self.times.append(elapsed)
+            bar.update()
+            if self.error_every and step % self.error_every == 0:
+                self.errors[step] = relative_error(self.model, self.problem)
+            if step % check_every == 0 or elapsed - looked >= pause:
+                if self.diverged():
+                    return
+                self.look(step, bar)
+                looked = elapsed
+            state = State(step, elapsed, self.model, self.problem, self.objective)
+            for callback in callbacks:
+                if why := callback(state):
+                    self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
+                    return
+            if self.limit is not None and elapsed >= self.limit and step < self.steps:
+                self.stopped = f"the time limit of {self.limit:g} s was reached at step {step}"
+                return
 
     def look(self, step: int, bar: Any) -> None:
         """Keep the weights, and measure the loss on points that training does not use."""
@@ -291,23 +306,17 @@ class _Run:
             self.fresh[step] = fresh.loss().detach()
         bar.set_postfix_str(f"loss {float(self.fresh[step]):.1e}", refresh=False)
 
-    def diverged(self) -> bool:
-        """Where a term is NaN or infinite: restore the last weights that were kept, and say so."""
+    def diverged(self) -> str:
+        """What became NaN or infinite since the weights were last kept, in words; empty if nothing did."""
         since = self.kept[0]
-        recent = torch.stack(self.rows[since:])
-        weights_finite = all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters())
-        if bool(torch.isfinite(recent).all()) and weights_finite:
-            return False
-        bad = (~torch.isfinite(recent)).nonzero()
-        if len(bad):
-            step, term = since + 1 + int(bad[0, 0]), self.problem.terms[int(bad[0, 1])]
-            what = f"the term {term!r} of the loss became {float(recent[bad[0, 0], bad[0, 1]])} at step {step}"
-        else:
-            what = f"the weights became infinite or NaN at step {len(self.rows)}"
-        self.model.load_state_dict(self.kept[1])
-        self.stopped = f"{what}; the weights of step {since} are restored"
-        self.warnings.append(self.stopped + ": try a smaller rate.")
-        return True
+        recent = torch.stack(self.rows[since:]).tolist() if len(self.rows) > since else []
+        for step, terms in enumerate(recent, start=since + 1):
+            for term, value in zip(self.problem.terms, terms, strict=True):
+                if not math.isfinite(value):
+                    return f"the term {term!r} of the loss became {value} at step {step}"
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
+            return f"the weights became infinite or NaN at step {len(self.rows)}"
+        return ""
 
     def result(self) -> Fit:
         """Gather the record; measure the final error."""
@@ -321,7 +330,7 @@ class _Run:
         history["seconds"] = np.array(self.times[: len(steps)])
         self.warn_of_overfitting(history)
         error = relative_error(self.model, problem) if problem.exact is not None else None
-        unknowns = {name: float(value) for name, value in getattr(self.model, "unknowns", {}).items()}
+        unknowns = {name: float(self.model.unknowns[name].detach()) for name in problem.unknowns}  # type: ignore[index]
         return Fit(
             self.model,
             problem,
