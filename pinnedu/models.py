@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -107,10 +106,12 @@ class MLP(nn.Module):
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
-        if any(not isinstance(width, int) or width < 1 for width in hidden):
+        if isinstance(hidden, int) or any(not isinstance(width, int) or width < 1 for width in hidden):
             raise ValueError(f"hidden must hold widths of at least 1, such as (20, 20), not {hidden!r}.")
         if isinstance(activation, str) and activation not in ACTIVATIONS:
             raise ValueError(f"The activation {activation!r} is unknown: choose one of {', '.join(ACTIVATIONS)}.")
+        if not isinstance(activation, str | type):
+            raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {activation!r}.")
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
         self.layers = nn.ModuleList(
@@ -125,7 +126,7 @@ class MLP(nn.Module):
         for layer in self.layers:
             nn.init.xavier_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self._drawn = _versions(self)
+        self._drawn = [weight.detach().clone() for weight in self.parameters()]
 
     def forward(self, points: Tensor) -> Tensor:
         values = self.embedding(points)
@@ -152,8 +153,8 @@ class HardConstraint(nn.Module):
         for name, formula in formulas.items():
             if name not in problem.fields:
                 raise ValueError(f"HardConstraint names {name!r}, but the fields are {', '.join(problem.fields)}.")
-            for parameter in inspect.signature(formula).parameters:
-                if parameter not in available and parameter in parameters(formula):
+            for parameter in parameters(formula):
+                if parameter not in available:
                     raise ValueError(f"The formula of {name!r} asks for {parameter!r}: there is {', '.join(available)}.")
         self.model, self.formulas = model, dict(formulas)
         self.fields, self.coordinates = tuple(problem.fields), problem.domain.names
@@ -172,11 +173,11 @@ class HardConstraint(nn.Module):
 
 
 def draw(model: nn.Module, seed: int) -> None:
-    """Draw again, from a seed, the weights that were drawn by pinnedu and not touched since.
+    """Draw again, from a seed, the weights that still are as pinnedu drew them.
 
-    Trained, loaded or copied weights, and those of other modules, are left as they are.
+    Trained or loaded weights, and those of other modules, are left as they are.
     """
-    fresh = [part for part in model.modules() if getattr(part, "_drawn", None) == _versions(part)]
+    fresh = [part for part in model.modules() if _untouched(part)]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for part in fresh:
@@ -185,6 +186,11 @@ def draw(model: nn.Module, seed: int) -> None:
             part.to(device, dtype)
 
 
-def _versions(module: nn.Module) -> list[int]:
-    """Torch's counters of in-place changes: equal lists mean that no weight was written to."""
-    return [parameter._version for parameter in module.parameters()]
+def _untouched(module: nn.Module) -> bool:
+    """Whether the weights equal those last drawn. Values tell; torch's counters miss what is written to ``.data``."""
+    drawn, weights = getattr(module, "_drawn", None), list(module.parameters())
+    return (
+        drawn is not None
+        and len(drawn) == len(weights)
+        and all(torch.equal(weight, before.to(weight)) for weight, before in zip(weights, drawn, strict=True))
+    )
