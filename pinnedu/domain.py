@@ -6,6 +6,7 @@ import keyword
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -86,6 +87,15 @@ class Box:
             if name not in self.bounds:
                 raise ValueError(f"{what} names {name!r}, but the coordinates are {', '.join(self.names)}.")
 
+    def check_face(self, fixed: Mapping[str, float], what: str) -> None:
+        """Raise ValueError if a name is not a coordinate, or its value is off the box."""
+        self.check_names(fixed, what)
+        for name, value in fixed.items():
+            low, high = self.bounds[name]
+            slack = 1e-9 * (high - low)
+            if not low - slack <= float(value) <= high + slack:
+                raise ValueError(f"{what} is off the domain: {name} = {float(value):g} is not in [{low:g}, {high:g}].")
+
     def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
         """Which points lie in the closed box, up to ``slack`` times its lengths: bool, shape (N,)."""
         low, high = self.low.to(points), self.high.to(points)
@@ -122,12 +132,11 @@ class Box:
         -------
         Tensor, shape (n, d)
         """
-        if n < 1:
-            raise ValueError(f"The number of points must be at least 1, not {n}.")
+        _check_count(n)
         if method not in SAMPLERS:
             raise ValueError(f"The sampling method {method!r} is unknown: choose one of {', '.join(SAMPLERS)}.")
         fixed = dict(fixed or {})
-        self.check_names(fixed, "The face")
+        self.check_face(fixed, "The face")
         free = [i for i, name in enumerate(self.names) if name not in fixed]
         n = n if free else 1
         unit = torch.zeros(n, self.dim, dtype=torch.float64)
@@ -153,7 +162,7 @@ class Box:
         Tensor, float64, shape (N, d)
         """
         fixed = dict(fixed or {})
-        self.check_names(fixed, "The face")
+        self.check_face(fixed, "The face")
         free = [name for name in self.names if name not in fixed]
         counts = (shape,) * len(free) if isinstance(shape, int) else tuple(shape)
         if len(counts) != len(free) or any(count < 2 for count in counts):
@@ -225,8 +234,8 @@ class Points:
 
     def __post_init__(self) -> None:
         counts = self.conditions.values() if isinstance(self.conditions, Mapping) else [self.conditions]
-        if self.interior < 1 or any(count < 1 for count in counts):
-            raise ValueError("Points needs at least 1 point in the interior and on each condition.")
+        for count in (self.interior, *counts):
+            _check_count(count)
         if self.method not in SAMPLERS:
             raise ValueError(f"The sampling method {self.method!r} is unknown: choose one of {', '.join(SAMPLERS)}.")
         if self.resample is not None and self.resample < 0:
@@ -241,6 +250,11 @@ class Points:
                 raise ValueError(f"Points has no count for the condition {condition!r}: add it to conditions={{...}}.")
             return self.conditions[condition]
         return self.conditions
+
+
+def _check_count(n: int) -> None:
+    if not isinstance(n, Integral) or n < 1:
+        raise ValueError(f"The number of points must be a whole number of at least 1, not {n!r}.")
 
 
 def _unit_points(n: int, dim: int, method: str, generator: torch.Generator | None) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -58,15 +59,7 @@ class On:
         self.equation, self.fixed = equation, fixed
 
     def check(self, name: str, problem: Problem) -> None:
-        problem.domain.check_names(self.fixed, f"The condition {name!r}")
-        for coordinate, value in self.fixed.items():
-            low, high = problem.domain.bounds[coordinate]
-            slack = 1e-9 * (high - low)
-            if not low - slack <= float(value) <= high + slack:
-                raise ValueError(
-                    f"The condition {name!r} is off the domain: {coordinate} = {float(value):g} "
-                    f"is not in [{low:g}, {high:g}]."
-                )
+        problem.domain.check_face(self.fixed, f"The condition {name!r}")
         problem.check_arguments(name, self.equation)
 
     def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
@@ -131,7 +124,7 @@ class Observed:
         self.values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
 
     def check(self, name: str, problem: Problem) -> None:
-        if self.where.ndim != 2 or self.where.shape[1] != problem.domain.dim:
+        if self.where.ndim != 2 or self.where.shape[1] != problem.domain.dim or not len(self.where):
             raise ValueError(
                 f"The data {name!r} needs points of shape (N, {problem.domain.dim}) with columns "
                 f"{', '.join(problem.domain.names)}, not {tuple(self.where.shape)}."
@@ -196,6 +189,11 @@ class Problem:
     _requests: dict[str, set[Request]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.domain, Box):
+            raise ValueError(f"The domain must be a Box such as Box(x=(0, 1), t=(0, 1)), not {self.domain!r}.")
+        for what, given in (("equations", self.equations), ("conditions", self.conditions)):
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{what} must be a dict of name to what holds there, not {given!r}.")
         if isinstance(self.fields, str):
             raise ValueError(f'fields is a tuple of names, such as ("{self.fields}",), not a string.')
         names = [*self.fields, *self.domain.names, *self.unknowns]
@@ -208,7 +206,12 @@ class Problem:
         for name, equation in self.equations.items():
             self.check_arguments(name, equation)
         for name, condition in self.conditions.items():
+            if not hasattr(condition, "check"):
+                raise ValueError(f"The condition {name!r} must be On, Periodic or Observed, not {condition!r}.")
             condition.check(name, self)
+        for name, guess in self.unknowns.items():
+            if not math.isfinite(guess):
+                raise ValueError(f"The first guess of the unknown {name!r} must be a finite number, not {guess!r}.")
         if self.exact is not None:
             self._check_signature("exact", self.exact, self.domain.names)
 
@@ -260,7 +263,8 @@ class Problem:
             Unknown parameters are read from ``model.unknowns`` where training put them there,
             otherwise they have their first guesses.
         points : Tensor (N, d) or sample
-            Interior points (equations only), or what :meth:`sample` returned (everything in it).
+            Interior points (equations only), or what :meth:`sample` returned (everything in it);
+            moved to the model's device and dtype.
 
         Returns
         -------
@@ -281,6 +285,9 @@ class Problem:
                     f"The points of {name!r} must have shape (N, {self.domain.dim}) with columns "
                     f"{', '.join(self.domain.names)}, not {tuple(points.shape)}."
                 )
+        weight = next(model.parameters(), None)
+        if weight is not None:
+            sample = {name: points.to(device=weight.device, dtype=weight.dtype) for name, points in sample.items()}
         engine = _derivatives.engine(derivatives)
         while True:  # an equation that asks for a new derivative has it computed, once, on its first call
             try:
@@ -304,6 +311,8 @@ class Problem:
                 try:
                     results.update(self._set_residuals(name, sample[name], own, model))
                 except Missing as missing:
+                    if missing.request in requests:
+                        raise ValueError(f"The derivative engine did not compute {missing.request} when asked.") from None
                     self._requests.setdefault(name, set()).add(missing.request)
                     raise
         return {name: results[name] for name in self.terms if name in results}
