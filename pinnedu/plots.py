@@ -137,6 +137,8 @@ def cuts(
         raise ValueError("cuts needs one coordinate with its values, such as t=(0.25, 0.5, 0.75).")
     ((coordinate, values),) = times.items()
     problem.domain.check_names((coordinate,), "cuts")
+    if problem.domain.dim != 2:
+        raise ValueError(f"cuts needs a domain of 2 coordinates, not {problem.domain.dim}: use solution(at={{...}}).")
     with style():
         figure, axes = plt.subplots(
             1, len(values), figsize=(3.2 * len(values), 2.8), sharey=True, squeeze=False
@@ -162,6 +164,8 @@ def history(runs: Fit | Mapping[str, Fit], *, against: str = "step", ax: Axes | 
     runs : Fit, or dict of label to Fit
     against : {"step", "seconds"}
     """
+    if against not in ("step", "seconds"):
+        raise ValueError(f"history is drawn against 'step' or 'seconds', not {against!r}.")
     with style():
         figure, axes = _axes(ax)
         if isinstance(runs, Mapping):
@@ -203,7 +207,7 @@ def _axes(ax: Axes | None) -> tuple[Figure, Axes]:
 
 def _free(problem: Problem, at: Mapping[str, float] | None) -> list[str]:
     """Coordinates left to draw over: one or two."""
-    problem.domain.check_names(at or {}, "at")
+    problem.domain.check_face(at or {}, "at")
     free = [name for name in problem.domain.names if name not in (at or {})]
     if len(free) not in (1, 2):
         raise ValueError(f"A picture needs 1 or 2 free coordinates, not {len(free)}: fix some with at={{...}}.")

@@ -204,6 +204,8 @@ class _Run:
             raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
         if seconds is not None and not seconds > 0:
             raise ValueError(f"seconds must be positive, not {seconds!r}.")
+        if seed is not None and not isinstance(seed, int):
+            raise ValueError(f"seed must be a whole number, not {seed!r}.")
         if error_every is not None and (problem.exact is None or error_every < 1):
             raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
         for name, weight in (weights or {}).items():
@@ -233,11 +235,12 @@ class _Run:
         self.check_equations()
 
         self.rows: list[Tensor] = []
-        self.fresh: dict[int, Tensor] = {}
+        self.fresh: dict[int, float] = {}
         self.errors: dict[int, float] = {}
         self.times: list[float] = []
         self.kept = (0, copy.deepcopy(model.state_dict()))
         self.stopped = f"all {steps} steps done"
+        self.trouble = ""
         self.warnings: list[str] = []
 
     def draw_points(self, generator: torch.Generator | None = None) -> Sample:
@@ -260,12 +263,12 @@ class _Run:
             self.advance(callbacks, bar)
         except KeyboardInterrupt:
             self.stopped = f"interrupted at step {len(self.rows)}"
-        if what := self.diverged():
-            self.model.load_state_dict(self.kept[1])
-            self.stopped = f"{what}; the weights of step {self.kept[0]} are restored"
-            self.warnings.append(self.stopped + ": try a smaller rate.")
-        elif len(self.rows) > self.kept[0]:
+        if not self.trouble and len(self.rows) > self.kept[0]:
             self.look(len(self.rows), bar)
+        if self.trouble:
+            self.model.load_state_dict(self.kept[1])
+            self.stopped = f"{self.trouble}; the weights of step {self.kept[0]} are restored"
+            self.warnings.append(self.stopped + ": try a smaller rate.")
 
     def advance(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
         """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
@@ -276,6 +279,7 @@ class _Run:
             start = time.perf_counter()
             if step > 1 and self.every and (step - 1) % self.every == 0:
                 self.objective.sample = self.draw_points()
+            self.objective._first = None  # a callback may have evaluated the loss
             self.rows.append(take_step(self.objective))
             elapsed += time.perf_counter() - start
             self.times.append(elapsed)
@@ -283,10 +287,10 @@ class _Run:
             if self.error_every and step % self.error_every == 0:
                 self.errors[step] = relative_error(self.model, self.problem)
             if step % check_every == 0 or elapsed - looked >= pause:
-                if self.diverged():
-                    return
                 self.look(step, bar)
                 looked = elapsed
+                if self.trouble:
+                    return
             state = State(step, elapsed, self.model, self.problem, self.objective)
             for callback in callbacks:
                 if why := callback(state):
@@ -297,14 +301,21 @@ class _Run:
                 return
 
     def look(self, step: int, bar: Any) -> None:
-        """Keep the weights, and measure the loss on points that training does not use."""
-        self.kept = (step, copy.deepcopy(self.model.state_dict()))
+        """Measure the loss on points that training does not use, and keep the weights if all is finite."""
+        self.trouble = self.diverged()
+        if self.trouble:
+            return
         fresh = Objective(
             self.model, self.problem, self.draw_points(self.looking), self.objective.weights, self.objective.derivatives
         )
         with torch.no_grad():
-            self.fresh[step] = fresh.loss().detach()
-        bar.set_postfix_str(f"loss {float(self.fresh[step]):.1e}", refresh=False)
+            loss = float(fresh.loss())
+        if not math.isfinite(loss):
+            self.trouble = f"the loss on fresh points became {loss} at step {step}"
+            return
+        self.fresh[step] = loss
+        self.kept = (step, copy.deepcopy(self.model.state_dict()))
+        bar.set_postfix_str(f"loss {loss:.1e}", refresh=False)
 
     def diverged(self) -> str:
         """What became NaN or infinite since the weights were last kept, in words; empty if nothing did."""
@@ -326,7 +337,7 @@ class _Run:
         history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
         history["loss"] = terms @ np.array(list(self.objective.weights.values()))
         for name, known in (("fresh", self.fresh), ("error", self.errors)):
-            history[name] = np.array([float(known.get(int(step), np.nan)) for step in steps])
+            history[name] = np.array([known.get(int(step), np.nan) for step in steps])
         history["seconds"] = np.array(self.times[: len(steps)])
         self.warn_of_overfitting(history)
         error = relative_error(self.model, problem) if problem.exact is not None else None
@@ -348,7 +359,7 @@ class _Run:
             return
         last = max(self.fresh)
         with torch.no_grad():
-            loss, fresh = float(self.objective.loss()), float(self.fresh[last])
+            loss, fresh = float(self.objective.loss()), self.fresh[last]
         if fresh > OVERFIT * loss:
             self.warnings.append(
                 f"The loss on fresh points is {fresh / loss:.0f} times the training loss: the points were fitted, "
