@@ -29,9 +29,9 @@ class Condition(Protocol):
         """Raise ValueError where the condition does not fit the problem."""
 
     def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        """Draw the set's points, shape (N, d)."""
+        """Draw the set's points, shape (N, d), with columns of data behind the coordinates where there are any."""
 
-    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
         """Residuals on those points, each of shape (N,) or, for tied pairs of points, (N / 2,)."""
 
 
@@ -65,7 +65,7 @@ class On:
     def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
         return problem.domain.sample(points.count(name), points.method, fixed=self.fixed, generator=generator)
 
-    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
         return call(name, self.equation, arguments)
 
 
@@ -96,7 +96,7 @@ class Periodic:
         second[:, problem.domain.names.index(self.coordinate)] = high
         return torch.cat([first, second])
 
-    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
+    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
         values = [
             arguments[output].d(*[self.coordinate] * k).value
             for output in problem.fields
@@ -148,12 +148,11 @@ class Observed:
                 raise ValueError(f"The data {name!r} has values of {output} that are NaN or infinite: remove those rows.")
 
     def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        return self.where
+        return torch.cat([self.where, torch.stack(list(self.values.values()), dim=1)], dim=1)
 
-    def blocks(self, name: str, arguments: Arguments, problem: Problem) -> list[Tensor]:
-        return [
-            arguments[output].value - value.to(arguments[output].value) for output, value in self.values.items()
-        ]
+    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
+        measured = zip(self.values, data.unbind(dim=1), strict=True)
+        return [arguments[output].value - value for output, value in measured]
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,7 +243,9 @@ class Problem:
 
         Returns
         -------
-        dict of set name to Tensor (N, d): "interior", and one entry a condition
+        dict of set name to Tensor (N, d)
+            "interior", and one entry a condition; measured values stand in columns behind the
+            coordinates, so that any selection of rows is a sample again.
         """
         points = points or Points()
         sample = {"interior": self.domain.sample(points.interior, points.method, generator=generator)}
@@ -253,7 +254,7 @@ class Problem:
         return {name: value.to(device=device, dtype=dtype) for name, value in sample.items()}
 
     def residuals(
-        self, model: nn.Module, points: Tensor | Sample, derivatives: str | Engine = "autograd"
+        self, model: nn.Module, points: Tensor | Sample, derivatives: str | Engine = "taylor"
     ) -> dict[str, Tensor]:
         """What the model leaves of each equation and condition.
 
@@ -274,42 +275,54 @@ class Problem:
         return {name: torch.cat(blocks) for name, blocks in self.blocks(model, sample, derivatives).items()}
 
     def blocks(
-        self, model: nn.Module, sample: Sample, derivatives: str | Engine = "autograd"
+        self,
+        model: nn.Module,
+        sample: Sample,
+        derivatives: str | Engine = "taylor",
+        unknowns: Mapping[str, Tensor] | None = None,
     ) -> dict[str, list[Tensor]]:
-        """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic)."""
+        """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic).
+
+        ``unknowns`` takes the place of the model's own, one number or one for each point.
+        """
         for name, points in sample.items():
             if name != "interior" and name not in self.conditions:
                 raise ValueError(f"The sample has a set {name!r}, but the conditions are {', '.join(self.conditions)}.")
-            if points.ndim != 2 or points.shape[1] != self.domain.dim:
+            columns = (*self.domain.names, *getattr(self.conditions.get(name), "values", ()))
+            if points.ndim != 2 or points.shape[1] != len(columns):
                 raise ValueError(
-                    f"The points of {name!r} must have shape (N, {self.domain.dim}) with columns "
-                    f"{', '.join(self.domain.names)}, not {tuple(points.shape)}."
+                    f"The points of {name!r} must have shape (N, {len(columns)}) with columns "
+                    f"{', '.join(columns)}, not {tuple(points.shape)}."
                 )
         weight = next(model.parameters(), None)
         if weight is not None:
             sample = {name: points.to(device=weight.device, dtype=weight.dtype) for name, points in sample.items()}
         engine = _derivatives.engine(derivatives)
+        if unknowns is None:
+            unknowns = getattr(model, "unknowns", {})
         while True:  # an equation that asks for a new derivative has it computed, once, on its first call
             try:
-                return self._evaluate(model, sample, engine)
+                return self._evaluate(model, sample, engine, unknowns)
             except Missing:
                 continue
 
-    def _evaluate(self, model: nn.Module, sample: Sample, engine: Engine) -> dict[str, list[Tensor]]:
+    def _evaluate(
+        self, model: nn.Module, sample: Sample, engine: Engine, unknowns: Mapping[str, Tensor]
+    ) -> dict[str, list[Tensor]]:
         """Residuals by name; sets that ask for the same derivatives share one pass of the model."""
         groups: dict[frozenset[Request], list[str]] = {}
         for name in sample:
             groups.setdefault(frozenset(self._requests.get(name, ())), []).append(name)
         results: dict[str, list[Tensor]] = {}
         for requests, names in groups.items():
-            together = torch.cat([sample[name] for name in names])
+            together = torch.cat([sample[name][:, : self.domain.dim] for name in names])
             values = engine(model, together, requests) if requests else {}
             start = 0
             for name in names:
                 part = slice(start, start := start + len(sample[name]))
                 own = {request: value[part] for request, value in values.items()}
                 try:
-                    results.update(self._set_residuals(name, sample[name], own, model))
+                    results.update(self._set_residuals(name, sample[name], own, unknowns))
                 except Missing as missing:
                     if missing.request in requests:
                         raise ValueError(f"The derivative engine did not compute {missing.request} when asked.") from None
@@ -318,18 +331,17 @@ class Problem:
         return {name: results[name] for name in self.terms if name in results}
 
     def _set_residuals(
-        self, name: str, points: Tensor, values: dict[Request, Tensor], model: nn.Module
+        self, name: str, points: Tensor, values: dict[Request, Tensor], unknowns: Mapping[str, Tensor]
     ) -> dict[str, list[Tensor]]:
         """Residuals of the equations (on the interior) or of one condition."""
         coordinates, zero = self.domain.names, (0,) * self.domain.dim
-        arguments: Arguments = dict(zip(coordinates, points.unbind(dim=1), strict=True))
+        arguments: Arguments = dict(zip(coordinates, points.unbind(dim=1), strict=False))
         for output, field_name in enumerate(self.fields):
             arguments[field_name] = Field(field_name, output, zero, coordinates, values)
-        learned = getattr(model, "unknowns", {})
         for unknown, guess in self.unknowns.items():
-            arguments[unknown] = learned[unknown] if unknown in learned else points.new_tensor(float(guess))
+            arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_tensor(float(guess))
         if name != "interior":
-            return {name: self.conditions[name].blocks(name, arguments, self)}
+            return {name: self.conditions[name].blocks(name, arguments, self, points[:, self.domain.dim :])}
         return {equation: call(equation, function, arguments) for equation, function in self.equations.items()}
 
     def solution(self, points: Tensor) -> dict[str, Tensor]:
@@ -358,7 +370,7 @@ def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
     """Call an equation with what its parameters name; its residuals as a list of tensors (N,)."""
     result = equation(**{parameter: arguments[parameter] for parameter in parameters(equation)})
     blocks = []
-    count = next(len(value) for value in arguments.values() if isinstance(value, Tensor) and value.ndim == 1)
+    count = len(next(iter(arguments.values())))  # the first coordinate
     for block in result if isinstance(result, tuple) else (result,):
         value = block.value if isinstance(block, Field) else block
         if not isinstance(value, Tensor) or value.shape != (count,):

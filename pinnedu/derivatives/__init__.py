@@ -10,9 +10,10 @@ from collections.abc import Collection
 from torch import Tensor, nn
 
 from pinnedu.derivatives.autograd import nested_autograd
+from pinnedu.derivatives.taylor import taylor
 from pinnedu.field import Engine, Laplacian, Order, Request
 
-ENGINES: dict[str, Engine] = {"autograd": nested_autograd}
+ENGINES: dict[str, Engine] = {"taylor": taylor, "autograd": nested_autograd}
 
 
 def engine(derivatives: str | Engine) -> Engine:
@@ -37,4 +38,4 @@ def evaluate(
     return engine(derivatives)(model, points, requests)
 
 
-__all__ = ["ENGINES", "Engine", "Laplacian", "Order", "Request", "engine", "evaluate", "nested_autograd"]
+__all__ = ["ENGINES", "Engine", "Laplacian", "Order", "Request", "engine", "evaluate", "nested_autograd", "taylor"]

@@ -90,7 +90,7 @@ def fit(
     steps: int,
     points: Points | None = None,
     weights: Mapping[str, float] | None = None,
-    derivatives: str | Engine = "autograd",
+    derivatives: str | Engine = "taylor",
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float64,
     seed: int | None = None,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.field import Engine
+from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem, Sample
 
 
@@ -33,11 +34,12 @@ class Objective:
         problem: Problem,
         sample: Sample,
         weights: Mapping[str, float] | None = None,
-        derivatives: str | Engine = "autograd",
+        derivatives: str | Engine = "taylor",
     ) -> None:
         self.model, self.problem, self.sample, self.derivatives = model, problem, sample, derivatives
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
         self._first: Tensor | None = None
+        self._memory: dict[str, Tensor] = {}
 
     def residuals(self) -> dict[str, Tensor]:
         """Residuals by name, each of one dimension."""
@@ -54,6 +56,15 @@ class Objective:
         if self._first is None:
             self._first = terms.detach()
         return terms @ terms.new_tensor(list(self.weights.values()))
+
+    def linearize(self) -> list[tuple[Tensor, Tensor]]:
+        """Residuals and Jacobian by the weights, scaled by sqrt(w_k / N_k), one pair for each term."""
+        found = jacobian(self.model, self.problem, self.sample, out=self._memory)
+        self._first = torch.stack([0.5 * residual.square().mean() for residual, _ in found.values()])
+        scales = [(self.weights[name] / len(residual)) ** 0.5 for name, (residual, _) in found.items()]
+        return [
+            (scale * residual, rows.mul_(scale)) for scale, (residual, rows) in zip(scales, found.values(), strict=True)
+        ]
 
     def first_terms(self) -> Tensor:
         """The terms of the first evaluation since the last call: the loss a step started from."""

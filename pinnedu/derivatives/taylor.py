@@ -1,0 +1,63 @@
+"""Derivatives by Taylor mode: all of them in one forward pass, at a cost polynomial in the order."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+
+from torch import Tensor, nn
+
+from pinnedu.derivatives.autograd import nested_autograd
+from pinnedu.derivatives.jet import Jet, NoRule, Plan
+from pinnedu.field import Laplacian, Order, Request
+
+_warned: set[str] = set()
+
+
+def taylor(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
+    """Evaluate requests by pushing a truncated Taylor polynomial through the model.
+
+    Works with any module made of operations that jets have a rule for (see ``jet.RULES``). Where
+    one has none, nested autograd takes over, with one warning that names the operation.
+
+    Parameters
+    ----------
+    model : Module, (N, d) -> (N, m)
+    points : Tensor, shape (N, d)
+    requests : collection of (output, order) or (output, Laplacian)
+
+    Returns
+    -------
+    dict of request to Tensor, each (N,)
+
+    References
+    ----------
+    Griewank, Utke & Walther (2000), Evaluating higher derivative tensors by forward propagation of
+    univariate Taylor series. Bettencourt, Johnson & Duvenaud (2019), Taylor-mode automatic
+    differentiation for higher-order derivatives in JAX.
+    """
+    wanted: frozenset[Order | Laplacian] = frozenset(what for _, what in requests)
+    if not any(isinstance(what, Laplacian) or any(what) for what in wanted) and not _recording():
+        values = model(points)
+        return {request: values[:, request[0]] for request in requests}
+    plan = Plan.of(wanted, points.shape[1])
+    try:
+        outputs = model(Jet.seed(points, plan))
+        if not isinstance(outputs, Jet):
+            raise NoRule("something that hides the inputs from torch functions")
+    except NoRule as missing:
+        operation = str(missing)
+        if operation not in _warned:
+            _warned.add(operation)
+            warnings.warn(
+                f"Taylor mode has no rule for {operation!r}: nested autograd is used for this model.", stacklevel=2
+            )
+        return nested_autograd(model, points, requests)
+    derivatives = {what: plan.derivative(outputs, what) for what in wanted}
+    return {(output, what): derivatives[what][:, output] for output, what in requests}
+
+
+def _recording() -> bool:
+    from pinnedu.derivatives import jet
+
+    return jet._TAPE is not None

@@ -1,0 +1,160 @@
+"""The derivative of every residual by every weight, from one forward and one backward pass.
+
+Taylor mode leaves a single reverse pass to do. At a linear layer z = W a + b that pass brings the
+gradient of the sum of all residuals by z, and since a residual depends on the row of its own point
+only, row n of it is the gradient of residual n: dr_n / dW = sum over Taylor coefficients c of
+(dr_n / dz_nc) a_nc^T. Models with weights outside linear layers go through ``torch.func`` instead.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.derivatives.jet import LinearCall, recording
+from pinnedu.problem import Problem, Sample
+
+
+def jacobian(
+    model: nn.Module,
+    problem: Problem,
+    points: Tensor | Sample,
+    *,
+    method: str = "auto",
+    out: dict[str, Tensor] | None = None,
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Residuals and their derivatives by the weights, by name.
+
+    Parameters
+    ----------
+    model : Module
+    problem : Problem
+    points : Tensor (N, d) or sample, as for :meth:`Problem.residuals`
+    method : {"auto", "layers", "func"}
+        "layers" is the fast path for weights of linear layers and unknowns of the problem; "func"
+        takes any weights, by ``torch.func``; "auto" prefers the first where it applies.
+    out : dict, optional
+        Keeps the Jacobians' memory from one call to the next: give the same dict again. The results
+        of the earlier call are overwritten.
+
+    Returns
+    -------
+    dict of name to (residual, J)
+        Residual (N,) and J (N, P), without graph. Columns follow ``model.parameters()`` that require
+        a gradient.
+
+    Raises
+    ------
+    ValueError
+        If "layers" is asked for and some weight lies outside linear layers.
+    """
+    if method not in ("auto", "layers", "func"):
+        raise ValueError(f"method={method!r} is unknown: choose 'auto', 'layers' or 'func'.")
+    sample = {"interior": points} if isinstance(points, Tensor) else points
+    results: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, own in sample.items():
+        found = _by_layers(model, problem, name, own, {} if out is None else out) if method != "func" else None
+        if found is None:
+            if method == "layers":
+                raise ValueError("Some weights of this model lie outside linear layers: use method='func'.")
+            found = _by_func(model, problem, name, own)
+        results |= found
+    return {name: results[name] for name in problem.terms if name in results}
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """The weights that training moves, by name, in the order of the Jacobian's columns."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def _by_layers(
+    model: nn.Module, problem: Problem, name: str, points: Tensor, memory: dict[str, Tensor]
+) -> dict[str, tuple[Tensor, Tensor]] | None:
+    """The fast path for one set of points, or None where it does not apply."""
+    count = len(points)
+    unknowns = {
+        unknown: value.detach().expand(count).clone().requires_grad_()  # one for each point: a column of its own
+        for unknown, value in getattr(model, "unknowns", {}).items()
+    }
+    with torch.enable_grad(), recording() as tape:
+        blocks = problem.blocks(model, {name: points}, "taylor", unknowns)
+    weights = weights_of(model)
+    own = {f"unknowns.{unknown}" for unknown in unknowns}
+    used = {id(weight) for call in tape for weight in (call.weight, call.bias)}
+    if not tape or any(id(weight) not in used and label not in own for label, weight in weights.items()):
+        return None
+    if any(not call.weight.is_leaf for call in tape):
+        return None  # a weight computed from others, as in weight normalization
+    targets = [call.outputs for call in tape] + list(unknowns.values())
+    start, place = 0, {}
+    for label, weight in weights.items():
+        place[id(weight)] = slice(start, start := start + weight.numel())
+    results: dict[str, tuple[Tensor, Tensor]] = {}
+    left = sum(len(parts) for parts in blocks.values())
+    for label, parts in blocks.items():
+        size = (len(parts), count, start)
+        if label not in memory or memory[label].shape != size:
+            memory[label] = points.new_empty(size)
+        for block, rows in zip(parts, memory[label], strict=True):
+            left -= 1
+            gradients = torch.autograd.grad(
+                block.sum(), targets, retain_graph=left > 0, allow_unused=True, materialize_grads=True
+            )
+            _fill(rows, tape, gradients, place)
+            for unknown, gradient in zip(unknowns, gradients[len(tape) :], strict=True):
+                if f"unknowns.{unknown}" in weights:
+                    rows[:, place[id(weights[f"unknowns.{unknown}"])]] = gradient[:, None]
+        columns = memory[label]
+        if len(parts[0]) < count:  # tied pairs of points: each residual sees two rows
+            columns = columns.view(len(parts), 2, -1, start).sum(dim=1)
+        results[label] = (torch.cat(parts).detach(), columns.view(-1, start))
+    return results
+
+
+def _fill(rows: Tensor, tape: list[LinearCall], gradients: tuple[Tensor, ...], place: dict[int, slice]) -> None:
+    """Write dr_n / dW for all linear layers into the rows (N, P) of the Jacobian."""
+    done: set[int] = set()
+    for call, gradient in zip(tape, gradients, strict=False):
+        if id(call.weight) in place:
+            view = rows[:, place[id(call.weight)]].view(len(rows), *call.weight.shape)
+            # (N, out, C) times (N, C, in): the sum over coefficients is a matrix product for each point.
+            left, right = gradient.permute(1, 2, 0), call.inputs.detach().transpose(0, 1)
+            if id(call.weight) in done:
+                view += torch.bmm(left, right)
+            else:
+                torch.bmm(left, right, out=view)
+        if call.bias is not None and id(call.bias) in place:
+            part = rows[:, place[id(call.bias)]]
+            part.copy_(part + gradient[0] if id(call.bias) in done else gradient[0])
+        done |= {id(call.weight), id(call.bias)}
+
+
+def _by_func(model: nn.Module, problem: Problem, name: str, points: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Any model: reverse mode for each point, batched by ``torch.func.vmap``."""
+    weights = {label: weight.detach() for label, weight in weights_of(model).items()}
+    unknown_names = set(getattr(model, "unknowns", {}))
+    with torch.no_grad():
+        shapes = {label: [len(b) for b in parts] for label, parts in problem.blocks(model, {name: points}).items()}
+    pairs = next(iter(shapes.values()))[0] < len(points)
+    own = points.view(2, -1, points.shape[1]).transpose(0, 1) if pairs else points[:, None]
+
+    def residuals(values: dict[str, Tensor], point: Tensor) -> dict[str, list[Tensor]]:
+        network = {label: value for label, value in values.items() if not label.startswith("unknowns.")}
+        unknowns = {label: values[f"unknowns.{label}"] for label in unknown_names}
+
+        class Bound(nn.Module):
+            def forward(self, inputs: Tensor) -> Tensor:
+                return torch.func.functional_call(model, network, (inputs,))
+
+        blocks = problem.blocks(Bound(), {name: point}, "taylor", unknowns)
+        return {label: [block[0] for block in parts] for label, parts in blocks.items()}
+
+    values = torch.func.vmap(residuals, in_dims=(None, 0))(weights, own)
+    slopes = torch.func.vmap(torch.func.jacrev(residuals), in_dims=(None, 0))(weights, own)
+    return {
+        label: (
+            torch.cat(values[label]),
+            torch.cat([torch.cat([slope[key].reshape(len(own), -1) for key in weights], dim=1) for slope in slopes[label]]),
+        )
+        for label in values
+    }
