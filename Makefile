@@ -41,6 +41,7 @@ book: build  ## build the book and say where to open it
 # Always all pages: an incremental build keeps stale numbers on pages that quote another chapter.
 build: $(READY)
 	$(call say,"Building the book: every warning is an error")
+	@rm -rf _build
 	@$(BIN)/jupyter-book build . -W -n --keep-going --all --quiet
 
 test: lint unit build pages notebooks
