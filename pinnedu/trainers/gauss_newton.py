@@ -1,4 +1,4 @@
-"""Gauss-Newton with Levenberg-Marquardt damping: second order for sums of squares."""
+"""Gauss-Newton with Levenberg-Marquardt damping and geodesic acceleration."""
 
 from __future__ import annotations
 
@@ -11,45 +11,53 @@ from pinnedu.jacobian import weights_of
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
 
+PROBE = 0.1  # the share of a step at which the bend of the residuals is measured
+
 
 @dataclass(frozen=True)
 class GaussNewton:
-    """Minimizes |r + J delta|^2 / 2 + mu |delta|^2 / 2 in each step.
+    """Replaces the residuals by their tangent in each step: min |r + J delta|^2 + mu |delta|^2.
 
     J is the derivative of the scaled residuals by the weights, so J^T J is the Hessian of the loss
-    up to the curvature of the residuals themselves: for a linear problem and a linear model it is
-    the matrix A, and a step with mu = 0 is Newton's. The damping mu follows the gain ratio (true over
-    predicted decrease; Nielsen 1999): steps that do better than their model lower it, steps that
-    raise the loss are not taken and raise it.
+    but for the bend of the residuals: for a linear problem and a linear model it is the matrix A of
+    the theory, and a step with mu = 0 is Newton's. The damping mu follows the gain, the true over
+    the predicted decrease (Nielsen 1999). A second solve with the same factor bends the step along
+    the residuals' own curve (geodesic acceleration, Transtrum & Sethna 2012), which lets mu fall
+    much lower in the curved valleys of a network's loss.
 
     Parameters
     ----------
     damping : float
         First mu, relative to the largest diagonal entry of J^T J.
+    acceleration : float
+        Largest length of the bend relative to the step; longer ones raise mu. 0 turns it off.
     momentum : float
-        Share of the last step from which the damping pulls away, in place of zero (SPRING,
-        Goldshlager, Abrahamsen & Lin 2024). 0 is plain Levenberg-Marquardt.
+        Share of the last step that mu pulls towards, in place of zero (SPRING, Goldshlager,
+        Abrahamsen & Lin 2024).
     trials : int
-        How often a step may raise mu before it gives up.
+        How often a step may raise mu before it gives up; after such a step the run ends.
     """
 
     damping: float = 1e-3
+    acceleration: float = 0.75
     momentum: float = 0.0
-    trials: int = 12
-    resample: int = 5
+    trials: int = 15
+    resample: int = 10
 
     def __post_init__(self) -> None:
         if not self.damping > 0:
             raise ValueError(f"The damping must be positive, not {self.damping}.")
         if not 0 <= self.momentum < 1:
             raise ValueError(f"The momentum must lie in [0, 1), not {self.momentum}.")
+        if not self.acceleration >= 0:
+            raise ValueError(f"The acceleration must not be negative, not {self.acceleration}.")
 
     def start(self, model: nn.Module) -> Step:
         return _LevenbergMarquardt(self, model)
 
 
 class _LevenbergMarquardt:
-    """The state of one run: damping, last step."""
+    """The state of one run: damping and last step."""
 
     def __init__(self, options: GaussNewton, model: nn.Module) -> None:
         self.options = options
@@ -59,31 +67,47 @@ class _LevenbergMarquardt:
         self.last: Tensor | None = None
 
     def __call__(self, objective: Objective) -> Tensor:
-        pairs = objective.linearize()
-        residual = torch.cat([r for r, _ in pairs])
-        size = sum(weight.numel() for weight in self.weights)
-        loss = 0.5 * float(residual @ residual)
-        system = _Normal(pairs) if size <= len(residual) else _Dual(pairs, residual)
+        tangent = _Tangent(objective.linearize())
+        loss = 0.5 * float(tangent.residual @ tangent.residual)
         if self.mu is None:
-            self.mu = self.options.damping * system.largest
-        pull = torch.zeros(size).to(residual) if self.last is None else self.options.momentum * self.last
+            self.mu = self.options.damping * tangent.largest
         for _ in range(self.options.trials):
-            delta = system.solve(self.mu, pull)
+            delta, bend = self.propose(objective, tangent)
             if delta is not None:
-                self.move(delta)
-                with torch.no_grad():
-                    change = loss - float(objective.loss())
-                predicted = system.decrease(delta)
-                gain = change / predicted if predicted > 0 else -1.0
+                bent = delta if bend is None else delta + 0.5 * bend
+                self.move(bent)
+                residual = _scaled(objective)
+                gain = (loss - 0.5 * float(residual @ residual)) / tangent.decrease(delta)
                 if gain > 0:
-                    self.mu *= max(1 / 3, 1 - (2 * gain - 1) ** 3)
-                    self.raise_by, self.last = 2.0, delta
+                    self.mu = max(self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-16 * tangent.largest)
+                    self.raise_by, self.last = 2.0, bent
                     break
-                self.move(-delta)
+                self.move(-bent)
             self.mu *= self.raise_by
             self.raise_by *= 2
-        self.mu = max(self.mu, 1e-15 * system.largest)
         return objective.first_terms()
+
+    def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
+        """A step for the present mu and its bend; no step where mu is too small to trust one."""
+        assert self.mu is not None
+        if not tangent.factor(self.mu):
+            return None, None
+        if self.last is None or not self.options.momentum:
+            delta = tangent.solve(tangent.residual)
+        else:
+            pull = self.options.momentum * self.last
+            delta = pull + tangent.solve(tangent.residual + tangent.image(pull))
+        if not self.options.acceleration:
+            return delta, None
+        self.move(PROBE * delta)
+        probed = _scaled(objective)
+        self.move(-PROBE * delta)
+        # Second derivative of the residuals along the step, by a difference with the known slope.
+        second = (2 / PROBE) * ((probed - tangent.residual) / PROBE - tangent.image(delta))
+        bend = tangent.solve(second)
+        if 2 * float(bend.norm()) > self.options.acceleration * float(delta.norm()):
+            return None, None
+        return delta, bend
 
     def move(self, delta: Tensor) -> None:
         """Add a step to the weights."""
@@ -93,46 +117,57 @@ class _LevenbergMarquardt:
                 weight += part.view_as(weight)
 
 
-class _Normal:
-    """Solves in the space of the weights, (J^T J + mu) delta = -J^T r: for fewer weights than residuals."""
+class _Tangent:
+    """The residuals and their tangent r + J delta, and damped least squares with it.
+
+    Solves in the space of the weights, (J^T J + mu) delta = -J^T v, or, where there are fewer
+    residuals than weights, in theirs: delta = -J^T (J J^T + mu)^-1 v. Both are the same step.
+    """
 
     def __init__(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
-        self.gradient = sum(rows.T @ residual for residual, rows in pairs)
-        self.matrix = pairs[0][1].T @ pairs[0][1]
-        for _, rows in pairs[1:]:
-            self.matrix.addmm_(rows.T, rows)
+        self.residual = torch.cat([residual for residual, _ in pairs])
+        self.parts = [rows for _, rows in pairs]
+        self.dual = len(self.residual) < self.parts[0].shape[1]
+        if self.dual:
+            self.parts = [torch.cat(self.parts)]
+            self.matrix = self.parts[0] @ self.parts[0].T
+        else:
+            self.matrix = self.parts[0].T @ self.parts[0]
+            for rows in self.parts[1:]:
+                self.matrix.addmm_(rows.T, rows)
         self.largest = float(self.matrix.diagonal().max())
+        self.cholesky = self.matrix
 
-    def solve(self, mu: float, pull: Tensor) -> Tensor | None:
+    def image(self, delta: Tensor) -> Tensor:
+        """J delta."""
+        return torch.cat([rows @ delta for rows in self.parts])
+
+    def transpose(self, residual: Tensor) -> Tensor:
+        """J^T v."""
+        pieces = residual.split([len(rows) for rows in self.parts])
+        return torch.stack([rows.T @ piece for rows, piece in zip(self.parts, pieces, strict=True)]).sum(dim=0)
+
+    def factor(self, mu: float) -> bool:
+        """Factor the damped matrix; False where rounding made it indefinite."""
         damped = self.matrix.clone()
         damped.diagonal().add_(mu)
-        factor, info = torch.linalg.cholesky_ex(damped)
-        if int(info):
-            return None  # too little damping for the precision: the caller raises it
-        right = -(self.gradient + self.matrix @ pull)
-        return pull + torch.cholesky_solve(right[:, None], factor)[:, 0]
+        self.cholesky, info = torch.linalg.cholesky_ex(damped)
+        return int(info) == 0
+
+    def solve(self, residual: Tensor) -> Tensor:
+        """Damped least squares for residuals v: the minimizer of |v + J delta|^2 + mu |delta|^2."""
+        if self.dual:
+            return -self.transpose(torch.cholesky_solve(residual[:, None], self.cholesky)[:, 0])
+        return -torch.cholesky_solve(self.transpose(residual)[:, None], self.cholesky)[:, 0]
 
     def decrease(self, delta: Tensor) -> float:
-        return -float(self.gradient @ delta + 0.5 * delta @ (self.matrix @ delta))
-
-
-class _Dual:
-    """Solves in the space of the residuals, delta = -J^T (J J^T + mu)^-1 r: for fewer residuals than weights."""
-
-    def __init__(self, pairs: list[tuple[Tensor, Tensor]], residual: Tensor) -> None:
-        self.rows, self.residual = torch.cat([rows for _, rows in pairs]), residual
-        self.kernel = self.rows @ self.rows.T
-        self.largest = float(self.kernel.diagonal().max())
-
-    def solve(self, mu: float, pull: Tensor) -> Tensor | None:
-        damped = self.kernel.clone()
-        damped.diagonal().add_(mu)
-        factor, info = torch.linalg.cholesky_ex(damped)
-        if int(info):
-            return None
-        right = -(self.residual + self.rows @ pull)
-        return pull + self.rows.T @ torch.cholesky_solve(right[:, None], factor)[:, 0]
-
-    def decrease(self, delta: Tensor) -> float:
-        image = self.rows @ delta
+        """By how much the tangent's half square norm falls along a step."""
+        image = self.image(delta)
         return -float(self.residual @ image + 0.5 * image @ image)
+
+
+def _scaled(objective: Objective) -> Tensor:
+    """All residuals at the present weights, scaled so that half their square norm is the loss."""
+    with torch.no_grad():
+        found = objective.residuals()
+    return torch.cat([(objective.weights[name] / len(r)) ** 0.5 * r for name, r in found.items()])
