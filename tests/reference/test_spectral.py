@@ -146,7 +146,7 @@ def test_a_time_integration_that_fails_says_so():
     """Without viscosity to speak of the shock cannot be resolved, and the solution blows up."""
     with (
         np.errstate(all="ignore"),
-        pytest.raises(RuntimeError, match="The time integration failed .* take more points"),
+        pytest.raises(RuntimeError, match=r"The time integration failed .* take more points"),
     ):
         spectral.burgers([0.5], [1.0], nu=1e-6, points=128)
 
