@@ -1,6 +1,7 @@
 """Training: the loop, the optimizers, the record."""
 
 from pinnedu.trainers.fit import Fit, State, evaluation_points, fit, relative_error
+from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 
@@ -8,6 +9,7 @@ __all__ = [
     "LBFGS",
     "Adam",
     "Fit",
+    "GaussNewton",
     "GradientDescent",
     "Objective",
     "State",

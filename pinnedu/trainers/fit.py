@@ -20,6 +20,7 @@ from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.models import draw
 from pinnedu.problem import Problem, Sample
+from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import resolve
 
@@ -230,7 +231,7 @@ class _Run:
         if missing := [name for name in problem.unknowns if name not in learned]:
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
-        self.objective = Objective(model, problem, self.draw_points(), weights, derivatives)
+        self.objective = Objective(model, problem, self.draw_points(self.training), weights, derivatives)
         check_model(model, problem, self.objective.sample["interior"][:2])
         self.check_equations()
 
@@ -243,10 +244,16 @@ class _Run:
         self.trouble = ""
         self.warnings: list[str] = []
 
-    def draw_points(self, generator: torch.Generator | None = None) -> Sample:
-        return self.problem.sample(
-            self.points, generator=generator or self.training, device=self.device, dtype=self.dtype
+    def draw_points(self, generator: torch.Generator) -> Sample:
+        return self.problem.sample(self.points, generator=generator, device=self.device, dtype=self.dtype)
+
+    def draw_training_points(self) -> None:
+        """Draw all points again, a share of them where the residual is large."""
+        sample = self.draw_points(self.training)
+        sample["interior"] = adapt(
+            sample["interior"], self.model, self.problem, self.points, self.objective.derivatives, self.training
         )
+        self.objective.sample = sample
 
     def check_equations(self) -> None:
         """Call every equation once on a few points: errors in them show before training starts."""
@@ -278,7 +285,7 @@ class _Run:
         for step in range(1, self.steps + 1):
             start = time.perf_counter()
             if step > 1 and self.every and (step - 1) % self.every == 0:
-                self.objective.sample = self.draw_points()
+                self.draw_training_points()
             self.objective._first = None  # a callback may have evaluated the loss
             self.rows.append(take_step(self.objective))
             elapsed += time.perf_counter() - start

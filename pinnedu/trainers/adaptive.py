@@ -1,0 +1,47 @@
+"""Points where the residual is large (RAD of Wu, Zhu, Tan, Kartha & Lu 2023)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.domain import Points
+from pinnedu.field import Engine
+from pinnedu.problem import Problem
+
+POOL = 10  # candidates for each point that is kept
+
+
+def adapt(
+    interior: Tensor,
+    model: nn.Module,
+    problem: Problem,
+    points: Points,
+    derivatives: str | Engine,
+    generator: torch.Generator,
+) -> Tensor:
+    """Replace a share of the interior points by points drawn where the equations are violated most.
+
+    Candidates are drawn uniformly and kept with probability proportional to |r|^2 / mean(|r|^2) + 1,
+    r being all equations' residuals together: no region is left without points.
+
+    Parameters
+    ----------
+    interior : Tensor, shape (N, d)
+
+    Returns
+    -------
+    Tensor, shape (N, d)
+    """
+    count = round(points.adaptive * len(interior))
+    if count == 0:
+        return interior
+    candidates = problem.domain.sample(
+        POOL * count, generator=generator, device=interior.device, dtype=interior.dtype
+    )
+    with torch.no_grad():
+        found = problem.residuals(model, candidates, derivatives)
+    violation = torch.stack([residual.square() for residual in found.values()]).sum(dim=0)
+    density = (violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1).cpu()
+    chosen = torch.multinomial(density, count, generator=generator)
+    return torch.cat([interior[count:], candidates[chosen.to(candidates.device)]])
