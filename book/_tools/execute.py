@@ -8,6 +8,7 @@ notebook's metadata and in its "At a glance" box.
 Usage: ``python book/_tools/execute.py [NAME ...]``, all chapters of ``_toc.yml`` without a name.
 """
 
+import copy
 import os
 import re
 import sys
@@ -40,7 +41,7 @@ def bucket(seconds: float, before: str | None = None) -> str:
 
 
 def merge_streams(outputs: list) -> list:
-    """Join pieces of printed text, whose boundaries depend on timing, and put stdout before stderr's kind."""
+    """Join neighboring pieces of printed text: where they were cut depends on timing."""
     merged: list = []
     for output in outputs:
         last = merged[-1] if merged else {}
@@ -85,12 +86,22 @@ def state_time(notebook, seconds: float) -> str:
     return about["running_time"]
 
 
-def execute(path: Path) -> float:
-    """Run one notebook in place and return the seconds it took.
+def without_timing(notebook):
+    """Copy a notebook without the outputs of the cells that print or draw seconds."""
+    bare = copy.deepcopy(notebook)
+    for cell in bare.cells:
+        if "timing" in cell.metadata.get("tags", []):
+            cell.outputs = []
+    return bare
+
+
+def execute(path: Path) -> tuple[float, bool]:
+    """Run one notebook in place; return the seconds it took and whether it changed.
 
     The file is replaced in one move at the end: an interruption or an error leaves it as it was.
     """
-    notebook = nbformat.read(path, as_version=4)
+    before = nbformat.read(path, as_version=4)
+    notebook = copy.deepcopy(before)
     client = NotebookClient(
         notebook,
         timeout=900,
@@ -105,13 +116,15 @@ def execute(path: Path) -> float:
     normalize(notebook, path.stem)
     state_time(notebook, seconds)
     nbformat.validate(notebook)
+    if without_timing(notebook) == without_timing(before):
+        return seconds, False
     draft = path.with_suffix(".executing.ipynb")
     try:
         draft.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return seconds
+    return seconds, True
 
 
 def main(names: list[str]) -> int:
@@ -125,8 +138,8 @@ def main(names: list[str]) -> int:
     for name in names or chapters:
         print(f"{name:<32}", end="", flush=True)
         try:
-            seconds = execute(chapters[name])
-            print(f"{seconds:6.1f} s")
+            seconds, changed = execute(chapters[name])
+            print(f"{seconds:6.1f} s  {'stored' if changed else 'nothing new'}")
         except (CellExecutionError, ValueError) as error:
             failed.append(name)
             print(f"failed, left as it was\n{error}")

@@ -159,6 +159,12 @@ def test_something_is_compared(computing):
     assert compared, "print the numbers that matter, rounded, in untagged cells"
 
 
+def test_seconds_are_not_compared(computing):
+    for cell in computing.code:
+        tags = cell.metadata.get("tags", [])
+        assert "timing" not in tags or "nbval-ignore-output" in tags, cell.source
+
+
 def test_stored_as_the_executor_stores(computing):
     again = copy.deepcopy(computing.notebook)
     execute.normalize(again, computing.path.stem)

@@ -18,9 +18,9 @@ def write(path, *sources):
 def test_running_again_changes_nothing(tmp_path):
     path = tmp_path / "small.ipynb"
     write(path, "print('a')\nprint('b')", "6 * 7", "")
-    execute.execute(path)
+    assert execute.execute(path)[1]
     first = path.read_bytes()
-    execute.execute(path)
+    assert not execute.execute(path)[1]
     assert path.read_bytes() == first
     notebook = nbformat.read(path, as_version=4)
     assert [cell.get("execution_count") for cell in notebook.cells] == [None, 1, 2, None]
@@ -39,6 +39,22 @@ def test_a_real_change_shows(tmp_path):
     path.write_text(before.replace("6 * 7", "6 * 9"))
     execute.execute(path)
     assert '"54"' in path.read_text()
+
+
+def test_seconds_alone_are_no_change(tmp_path):
+    path = tmp_path / "small.ipynb"
+    write(path, "import time", "print(time.perf_counter())", "6 * 7")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].metadata["tags"] = ["timing"]
+    nbformat.write(notebook, path)
+    execute.execute(path)
+    first = path.read_bytes()
+    assert not execute.execute(path)[1]
+    assert path.read_bytes() == first
+    path.write_text(first.decode().replace("6 * 7", "6 * 9"))
+    assert execute.execute(path)[1]
+    then, now = (nbformat.reads(text, as_version=4) for text in (first.decode(), path.read_text()))
+    assert then.cells[2].outputs != now.cells[2].outputs, "all outputs of a chapter come from one run"
 
 
 @pytest.mark.parametrize("error", ["1 / 0", "raise KeyboardInterrupt"])
