@@ -104,8 +104,10 @@ class Descent:
 
     @property
     def contraction(self) -> float:
-        """The measured factor a step, the geometric mean over the last tenth of the run."""
-        tail = max(1, self.steps // 10)
+        """The measured factor a step, the geometric mean over the last tenth; 0 if the error has vanished."""
+        tail = self.steps // 10 or 1
+        if self.steps == 0 or self.errors[-1] == 0:
+            return 0.0
         return float((self.errors[-1] / self.errors[-1 - tail]) ** (1 / tail))
 
 
@@ -137,7 +139,7 @@ def gradient_descent(
     preconditioner : (P, P) array, optional
         M, symmetric positive definite. Then mu_max is the largest eigenvalue of M A.
     tolerance : float
-        Stop when the error has fallen to this fraction of the first one.
+        Stop when the error has fallen to this fraction of the first one; with 0, take every step.
     keep : bool
         Keep every iterate in `path`. That is steps + 1 vectors of size P.
 
@@ -167,7 +169,7 @@ def gradient_descent(
     errors = np.empty(steps + 1)
     errors[0] = np.linalg.norm(theta - target)
     done = 0
-    while done < steps and errors[done] > tolerance * errors[0]:
+    while done < steps and not (tolerance and errors[done] <= tolerance * errors[0]):
         theta -= step @ theta - b
         done += 1
         errors[done] = np.linalg.norm(theta - target)

@@ -162,8 +162,7 @@ def precondition(A: ArrayLike, gamma: float) -> Array:
     A = np.asarray(A, dtype=float)
     if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[0] % 2 == 0 or A.shape[0] < 3:
         raise ValueError(
-            f"A must be a square matrix over the modes -K..K, of odd size 2K+1 and K >= 1, and its shape is "
-            f"{A.shape}"
+            f"A must be a square matrix over the modes -K..K, of odd size 2K+1 and K >= 1, and its shape is {A.shape}"
         )
     p = preconditioner(A.shape[0] // 2, gamma)
     return p[:, None] * A * p
@@ -213,9 +212,7 @@ class Waves:
         """Position of one wave in a vector of coefficients."""
         found = np.flatnonzero((self.labels == (m, n, s)).all(axis=1))
         if len(found) == 0:
-            raise ValueError(
-                f"no wave (m, n, s) = ({m}, {n}, {s}) in a basis with K = {self.K} and J = {self.J}"
-            )
+            raise ValueError(f"no wave (m, n, s) = ({m}, {n}, {s}) in a basis with K = {self.K} and J = {self.J}")
         return int(found[0])
 
     def symbol(self, beta: float) -> Array:

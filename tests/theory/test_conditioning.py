@@ -97,6 +97,13 @@ def test_gradient_descent_finds_the_solution_and_stops():
     np.testing.assert_array_equal(kept.path[-1], kept.theta)
 
 
+def test_a_run_that_starts_at_the_solution():
+    run = gradient_descent(np.eye(2), np.zeros(2), 3)
+    assert run.steps == 3
+    assert run.contraction == 0
+    assert gradient_descent(np.eye(2), np.zeros(2), 3, tolerance=0.1).contraction == 0
+
+
 def test_newton_is_one_step():
     """Preconditioning by A^-1 at rate 1 is Newton's method, and ends in one step."""
     A, b = poisson(6, 3.0), fourier.poisson_load(6)
@@ -289,7 +296,5 @@ def test_reparameterizing_is_preconditioning_the_gradient(K, lam, gamma, seed):
     A, b, p = poisson(K, lam), fourier.poisson_load(K), fourier.preconditioner(K, gamma)
     start = np.random.default_rng(seed).normal(size=2 * K + 1)
     hat = gradient_descent(precondition(A, gamma), p * b, 200, start=start, keep=True)
-    direct = gradient_descent(
-        A, b, 200, rate=hat.rate, start=p * start, preconditioner=np.diag(p**2), keep=True
-    )
+    direct = gradient_descent(A, b, 200, rate=hat.rate, start=p * start, preconditioner=np.diag(p**2), keep=True)
     np.testing.assert_allclose(p * hat.path, direct.path, atol=1e-10 * np.abs(direct.path).max())

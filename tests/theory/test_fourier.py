@@ -116,14 +116,10 @@ def test_precondition_is_the_matrix_of_the_scaled_features(K, lam, gamma):
     scale = np.array([1 / k**2 if k else gamma for k in basis.modes])
     features, ends = basis.values(x, 2) * scale, basis.values([-np.pi, np.pi]) * scale
     expected = gram(features, w) + lam / 2 * ends.T @ ends
-    np.testing.assert_allclose(
-        precondition(poisson(K, lam), gamma), expected, rtol=1e-9, atol=1e-9 * expected.max()
-    )
+    np.testing.assert_allclose(precondition(poisson(K, lam), gamma), expected, rtol=1e-9, atol=1e-9 * expected.max())
 
 
-@pytest.mark.parametrize(
-    ("K", "J", "T", "beta"), [(1, 1, 1.0, 3.0), (2, 3, 2 * np.pi, 1.5), (3, 2, 0.7, 30.0)]
-)
+@pytest.mark.parametrize(("K", "J", "T", "beta"), [(1, 1, 1.0, 3.0), (2, 3, 2 * np.pi, 1.5), (3, 2, 0.7, 30.0)])
 def test_advection_formula_quadrature_and_autograd_agree(K, J, T, beta):
     waves, lam = Waves(K, J, T), 1.7
     A = waves.matrix(beta, lam)
