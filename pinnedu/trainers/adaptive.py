@@ -34,14 +34,16 @@ def adapt(
     Tensor, shape (N, d)
     """
     count = round(points.adaptive * len(interior))
-    if count == 0:
+    if count == 0 or not problem.equations:
         return interior
     candidates = problem.domain.sample(
         POOL * count, generator=generator, device=interior.device, dtype=interior.dtype
     )
     with torch.no_grad():
-        found = problem.residuals(model, candidates, derivatives)
-    violation = torch.stack([residual.square() for residual in found.values()]).sum(dim=0)
+        found = problem.blocks(model, {"interior": candidates}, derivatives)
+    violation = torch.stack([block.square() for blocks in found.values() for block in blocks]).sum(dim=0)
+    if not bool(torch.isfinite(violation).all()):
+        return interior  # the loss tells of it
     density = (violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1).cpu()
     chosen = torch.multinomial(density, count, generator=generator)
     return torch.cat([interior[count:], candidates[chosen.to(candidates.device)]])

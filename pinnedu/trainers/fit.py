@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -218,6 +218,8 @@ class _Run:
         self.steps, self.limit, self.error_every = steps, seconds, error_every
         self.points = points or Points()
         self.every = self.optimizer.resample if self.points.resample is None else self.points.resample
+        if self.points.adaptive and not self.every:
+            raise ValueError("Adaptive points take effect when drawn again: give Points(resample=...), in steps.")
         self.device, self.dtype = _device.choose(device, dtype)
         stream = int(torch.randint(2**31, (1,))) if seed is None else seed
         # Training points and fresh points come from streams of their own: looking does not change training.
@@ -231,7 +233,7 @@ class _Run:
         if missing := [name for name in problem.unknowns if name not in learned]:
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
-        self.objective = Objective(model, problem, self.draw_points(self.training), weights, derivatives)
+        self.objective = Objective(model, problem, self.draw_points(self.points, self.training), weights, derivatives)
         check_model(model, problem, self.objective.sample["interior"][:2])
         self.check_equations()
 
@@ -244,12 +246,12 @@ class _Run:
         self.trouble = ""
         self.warnings: list[str] = []
 
-    def draw_points(self, generator: torch.Generator) -> Sample:
-        return self.problem.sample(self.points, generator=generator, device=self.device, dtype=self.dtype)
+    def draw_points(self, points: Points, generator: torch.Generator) -> Sample:
+        return self.problem.sample(points, generator=generator, device=self.device, dtype=self.dtype)
 
     def draw_training_points(self) -> None:
         """Draw all points again, a share of them where the residual is large."""
-        sample = self.draw_points(self.training)
+        sample = self.draw_points(self.points, self.training)
         sample["interior"] = adapt(
             sample["interior"], self.model, self.problem, self.points, self.objective.derivatives, self.training
         )
@@ -312,9 +314,9 @@ class _Run:
         self.trouble = self.diverged()
         if self.trouble:
             return
-        fresh = Objective(
-            self.model, self.problem, self.draw_points(self.looking), self.objective.weights, self.objective.derivatives
-        )
+        # Uniform whatever the training points are: a grid drawn again would be the same grid.
+        sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
+        fresh = Objective(self.model, self.problem, sample, self.objective.weights, self.objective.derivatives)
         with torch.no_grad():
             loss = float(fresh.loss())
         if not math.isfinite(loss):
@@ -369,7 +371,7 @@ class _Run:
             loss, fresh = float(self.objective.loss()), self.fresh[last]
         if fresh > OVERFIT * loss:
             self.warnings.append(
-                f"The loss on fresh points is {fresh / loss:.0f} times the training loss: the points were fitted, "
+                f"The loss on fresh points is {fresh:.1e}, the training loss {loss:.1e}: the points were fitted, "
                 "not the equation. Use more points, draw them again (Points(resample=...)), or adaptive ones."
             )
 
