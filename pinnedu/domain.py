@@ -215,7 +215,8 @@ class Points:
     interior : int
         Points inside the domain, shared by all equations.
     conditions : int or dict of name to int
-        Points on each condition's set. Observations bring their own.
+        Points on each condition's set. Observations bring their own, all of them unless a dict
+        gives a smaller number: then so many are chosen at each draw.
     method : {"uniform", "latin", "sobol", "grid"}
         See :meth:`Box.sample`.
     resample : int, optional

@@ -148,7 +148,9 @@ class Observed:
                 raise ValueError(f"The data {name!r} has values of {output} that are NaN or infinite: remove those rows.")
 
     def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        return torch.cat([self.where, torch.stack(list(self.values.values()), dim=1)], dim=1)
+        rows = torch.cat([self.where, torch.stack(list(self.values.values()), dim=1)], dim=1)
+        count = points.conditions.get(name, len(rows)) if isinstance(points.conditions, Mapping) else len(rows)
+        return rows if count >= len(rows) else rows[torch.randperm(len(rows), generator=generator)[:count]]
 
     def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
         measured = zip(self.values, data.unbind(dim=1), strict=True)
