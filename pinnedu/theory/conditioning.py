@@ -242,7 +242,7 @@ def clamped_tone() -> float:
 def weight_law(K: int) -> tuple[float, float]:
     """Best weight and least condition number for large K: 2 sqrt(2) a tanh(pi a) K^2 and K^4 / a^4."""
     a = clamped_tone()
-    return 2 * np.sqrt(2) * a * np.tanh(np.pi * a) * whole("K", K) ** 2, K**4 / a**4
+    return float(2 * np.sqrt(2) * a * np.tanh(np.pi * a)) * whole("K", K) ** 2, K**4 / a**4
 
 
 def gradient_balanced_weight(K: int, theta: ArrayLike, load: ArrayLike) -> float:
