@@ -318,11 +318,11 @@ class _Run:
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
         fresh = Objective(self.model, self.problem, sample, self.objective.weights, self.objective.derivatives)
         with torch.no_grad():
-            loss = float(fresh.loss())
-        if not math.isfinite(loss):
-            self.trouble = f"the loss on fresh points became {loss} at step {step}"
+            terms = fresh.terms().tolist()
+        self.trouble = self.broken(terms, f"on fresh points at step {step}")
+        if self.trouble:
             return
-        self.fresh[step] = loss
+        self.fresh[step] = loss = float(np.dot(terms, list(self.objective.weights.values())))
         self.kept = (step, copy.deepcopy(self.model.state_dict()))
         bar.set_postfix_str(f"loss {loss:.1e}", refresh=False)
 
@@ -331,11 +331,17 @@ class _Run:
         since = self.kept[0]
         recent = torch.stack(self.rows[since:]).tolist() if len(self.rows) > since else []
         for step, terms in enumerate(recent, start=since + 1):
-            for term, value in zip(self.problem.terms, terms, strict=True):
-                if not math.isfinite(value):
-                    return f"the term {term!r} of the loss became {value} at step {step}"
+            if what := self.broken(terms, f"at step {step}"):
+                return what
         if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
             return f"the weights became infinite or NaN at step {len(self.rows)}"
+        return ""
+
+    def broken(self, terms: list[float], where: str) -> str:
+        """Which term is NaN or infinite, in words; empty if none is."""
+        for term, value in zip(self.problem.terms, terms, strict=True):
+            if not math.isfinite(value):
+                return f"the term {term!r} of the loss became {value} {where}"
         return ""
 
     def result(self) -> Fit:
