@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
+LOCAL = ("file:", "data:", "blob:")
 sys.path.insert(0, str(ROOT / "book" / "_tools"))
 
 
@@ -39,10 +40,7 @@ def visit(browser):
         page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: page.wrong.append(str(error)))
         page.on("requestfailed", lambda request: page.wrong.append(f"not loaded: {request.url}"))
-        page.on(
-            "request",
-            lambda request: None if request.url.startswith(("file:", "data:", "blob:")) else page.wrong.append(request.url),
-        )
+        page.on("request", lambda request: request.url.startswith(LOCAL) or page.wrong.append(request.url))
         address, _, query = name.partition("?")
         page.goto((SITE / address).as_uri() + (f"?{query}" if query else ""))
         page.wait_for_load_state("load")
