@@ -180,26 +180,29 @@ def _multiply(a: Any, b: Any) -> Jet:
     return Jet([_pairs(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products], a.plan)
 
 
+def _add_product(total: Tensor | None, left: Tensor | None, right: Tensor | None, factor: float = 1) -> Tensor | None:
+    """Add factor * left * right in one pass over memory; None is zero."""
+    if left is None or right is None:
+        return total
+    if total is None:
+        return left * right if factor == 1 else factor * left * right
+    return torch.addcmul(total, left, right, value=factor)
+
+
 def _pairs(v: Coefficients, w: Coefficients, pairs: Sequence[tuple[int, int]]) -> Tensor | None:
     """Sum of v_i w_j over pairs, zero where one of them is."""
     total: Tensor | None = None
     for i, j in pairs:
-        left, right = v[i], w[j]
-        if left is not None and right is not None:
-            term = left * right
-            total = term if total is None else total + term
+        total = _add_product(total, v[i], w[j])
     return total
 
 
-def _square_at(w: Coefficients, plan: Plan, k: int) -> Tensor | None:
-    """Coefficient k of w^2, each mixed product computed once."""
+def _minus_square_at(w: Coefficients, plan: Plan, k: int) -> Tensor | None:
+    """Coefficient k of -w^2, each mixed product computed once."""
     total: Tensor | None = None
     for i, j in plan.products[k]:
-        left, right = w[i], w[j]
-        if i > j or left is None or right is None:
-            continue
-        term = left * right if i == j else 2 * left * right
-        total = term if total is None else total + term
+        if i <= j:
+            total = _add_product(total, w[i], w[j], -1 if i == j else -2)
     return total
 
 
@@ -207,49 +210,98 @@ def _chain_at(v: Coefficients, g: Coefficients, plan: Plan, k: int) -> Tensor | 
     """Coefficient k of the w with w' = g v'."""
     total: Tensor | None = None
     for i, j, factor in plan.chains[k]:
-        left, right = v[i], g[j]
-        if left is not None and right is not None:
-            term = left * right if factor == 1 else factor * left * right
-            total = term if total is None else total + term
+        total = _add_product(total, v[i], g[j], factor)
     return total
 
 
-def _negative(term: Tensor | None) -> Tensor | None:
-    return None if term is None else -term
+Series = Callable[[Coefficients, Plan], tuple[Coefficients, Coefficients]]
+"""Takes the coefficients of v; returns those of w = f(v) and of its slope g = f'(v)."""
 
 
-def _exp(v: Jet) -> Jet:
-    w: Coefficients = [torch.exp(v.value)]
-    for k in range(1, len(v.coefficients)):
-        w.append(_chain_at(v.coefficients, w, v.plan, k))
-    return Jet(w, v.plan)
+def _exp_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients]:
+    """w' = w v'."""
+    w: Coefficients = [torch.exp(v[0])]  # type: ignore[arg-type]
+    for k in range(1, len(v)):
+        w.append(_chain_at(v, w, plan, k))
+    return w, w
 
 
-def _tanh(v: Jet) -> Jet:
+def _tanh_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients]:
     """w' = (1 - w^2) v'."""
-    w: Coefficients = [torch.tanh(v.value)]
+    w: Coefficients = [torch.tanh(v[0])]  # type: ignore[arg-type]
     g: Coefficients = [1 - w[0] * w[0]]  # type: ignore[operator]
-    for k in range(1, len(v.coefficients)):
-        w.append(_chain_at(v.coefficients, g, v.plan, k))
-        g.append(_negative(_square_at(w, v.plan, k)) if v.plan.inner[k] else None)
-    return Jet(w, v.plan)
+    for k in range(1, len(v)):
+        w.append(_chain_at(v, g, plan, k))
+        g.append(_minus_square_at(w, plan, k))
+    return w, g
+
+
+def _circular_series(v: Coefficients, plan: Plan, sign: float = -1) -> tuple[Coefficients, Coefficients]:
+    """s' = c v' and c' = -s v'; with sign 1 their hyperbolic kin."""
+    sine, cosine = (torch.sin, torch.cos) if sign < 0 else (torch.sinh, torch.cosh)
+    s: Coefficients = [sine(v[0])]  # type: ignore[arg-type]
+    c: Coefficients = [cosine(v[0])]  # type: ignore[arg-type]
+    for k in range(1, len(v)):
+        s_k, c_k = _chain_at(v, c, plan, k), _chain_at(v, s, plan, k)
+        s.append(s_k)
+        c.append(-c_k if c_k is not None and sign < 0 else c_k)
+    return s, c
+
+
+def _cosine_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients]:
+    s, c = _circular_series(v, plan)
+    return c, [None if s_k is None else -s_k for s_k in s]
+
+
+class _Elementary(torch.autograd.Function):
+    """An elementary function of a jet as one node of the graph.
+
+    A small change dv of the coefficients changes w = f(v) by dw = f'(v) dv, a product of truncated
+    polynomials like any other. So the reverse pass needs the coefficients of the slope g = f'(v)
+    only, whatever the recurrence was: the gradient by v_i collects (gradient by w_k) g_j from all
+    products v_i g_j in coefficient k. That is half of the work and memory of reversing the recurrence.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, series: Series, plan: Plan, *v: Tensor | None) -> tuple[Tensor | None, ...]:
+        w, g = series(list(v), plan)
+        ctx.series, ctx.plan = series, plan
+        ctx.save_for_backward(*v, *g)
+        ctx.set_materialize_grads(False)
+        return tuple(w)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        count = len(gradients)
+        v, g = list(ctx.saved_tensors[:count]), list(ctx.saved_tensors[count:])
+        if torch.is_grad_enabled():  # to be differentiated once more: the slope must know what it came from
+            _, g = ctx.series(v, ctx.plan)
+        by_v: Coefficients = [None] * count
+        for k, gradient in enumerate(gradients):
+            for i, j in ctx.plan.products[k]:
+                if v[i] is not None:
+                    by_v[i] = _add_product(by_v[i], gradient, g[j])
+        return (None, None, *by_v)
+
+
+def _elementary(series: Series) -> Callable[[Jet], Jet]:
+    """The rule of an elementary function."""
+
+    def apply(v: Jet) -> Jet:
+        if torch._C._are_functorch_transforms_active():  # these differentiate the recurrence itself
+            return Jet(series(v.coefficients, v.plan)[0], v.plan)
+        return Jet(list(_Elementary.apply(series, v.plan, *v.full().coefficients)), v.plan)
+
+    return apply
+
+
+_exp, _tanh = _elementary(_exp_series), _elementary(_tanh_series)
+_sin, _cos = _elementary(_circular_series), _elementary(_cosine_series)
 
 
 def _sigmoid(v: Jet) -> Jet:
     """w = (1 + tanh(v / 2)) / 2."""
     return _add(_multiply(_tanh(_multiply(v, 0.5)), 0.5), 0.5)
-
-
-def _sin_and_cos(v: Jet, sign: float = -1.0) -> tuple[Jet, Jet]:
-    """s' = c v' and c' = -s v'; with sign 1 their hyperbolic kin."""
-    sine, cosine = (torch.sin, torch.cos) if sign < 0 else (torch.sinh, torch.cosh)
-    s: Coefficients = [sine(v.value)]
-    c: Coefficients = [cosine(v.value)]
-    for k in range(1, len(v.coefficients)):
-        s_k, c_k = _chain_at(v.coefficients, c, v.plan, k), _chain_at(v.coefficients, s, v.plan, k)
-        s.append(s_k)
-        c.append(_negative(c_k) if sign < 0 else c_k)
-    return Jet(s, v.plan), Jet(c, v.plan)
 
 
 def _from_slope(v: Jet, value: Tensor, slope: Jet) -> Jet:
@@ -406,9 +458,10 @@ RULES: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda v: _power(v, -1.0),
     "exp": _exp, "log": _log, "log1p": lambda v: _log(_add(v, 1)), "expm1": lambda v: _add(_exp(v), -1),
     "tanh": _tanh, "sigmoid": _sigmoid, "silu": lambda v, inplace=False: _multiply(v, _sigmoid(v)),
-    "sin": lambda v: _sin_and_cos(v)[0], "cos": lambda v: _sin_and_cos(v)[1],
-    "sinh": lambda v: _sin_and_cos(v, 1.0)[0], "cosh": lambda v: _sin_and_cos(v, 1.0)[1],
-    "tan": lambda v: _divide(*_sin_and_cos(v)), "arctan": _arctan, "atan": _arctan,
+    "sin": _sin, "cos": _cos, "tan": lambda v: _divide(_sin(v), _cos(v)),
+    "sinh": _elementary(partial(_circular_series, sign=1)),
+    "cosh": _elementary(lambda v, plan: _circular_series(v, plan, sign=1)[::-1]),
+    "arctan": _arctan, "atan": _arctan,
     "erf": _erf, "gelu": _gelu, "softplus": _softplus,
     "relu": lambda v, inplace=False: _where_positive(v, 0.0), "abs": lambda v: _where_positive(v, -1.0),
     "leaky_relu": lambda v, negative_slope=0.01, inplace=False: _where_positive(v, negative_slope),
