@@ -10,10 +10,17 @@ from collections.abc import Collection
 from torch import Tensor, nn
 
 from pinnedu.derivatives.autograd import nested_autograd
+from pinnedu.derivatives.finite_differences import complex_step, finite_differences
+from pinnedu.derivatives.stochastic import hutchinson
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.field import Engine, Laplacian, Order, Request
 
-ENGINES: dict[str, Engine] = {"taylor": taylor, "autograd": nested_autograd}
+ENGINES: dict[str, Engine] = {
+    "taylor": taylor,
+    "autograd": nested_autograd,
+    "finite-differences": finite_differences(),
+    "complex-step": complex_step,
+}
 
 
 def engine(derivatives: str | Engine) -> Engine:
@@ -38,4 +45,17 @@ def evaluate(
     return engine(derivatives)(model, points, requests)
 
 
-__all__ = ["ENGINES", "Engine", "Laplacian", "Order", "Request", "engine", "evaluate", "nested_autograd", "taylor"]
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "Laplacian",
+    "Order",
+    "Request",
+    "complex_step",
+    "engine",
+    "evaluate",
+    "finite_differences",
+    "hutchinson",
+    "nested_autograd",
+    "taylor",
+]

@@ -1,0 +1,158 @@
+"""Traces of high derivatives by random directions: a cost that does not grow with the dimension.
+
+The Laplacian is the trace of the Hessian H. For a random direction v with mean v v^T = 1, the number
+v^T H v has the trace as its mean, and it is the second derivative of the model along a line: a jet
+in one variable, however many coordinates there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import factorial, prod
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.derivatives.jet import Jet, NoRule, Plan
+from pinnedu.derivatives.taylor import taylor
+from pinnedu.field import Engine, Laplacian, Request
+
+DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates")
+
+
+def hutchinson(probes: int, distribution: str = "rademacher", seed: int | None = None) -> Engine:
+    """Make an engine that estimates Laplacians from random directions; all else is by Taylor mode.
+
+    Every point has its own directions, drawn again at every call. The estimate has no bias, and
+    with H the Hessian at a point its variance is
+
+    - "rademacher" (signs): 2 sum_{i != j} H_ij^2 / probes,
+    - "gaussian": 2 sum_{ij} H_ij^2 / probes,
+    - "coordinates" (random axes without replacement, scaled):
+      d^2 (1 / probes - 1 / d) times the sample variance of the H_ii; none once probes = d.
+
+    So signs never lose against normal numbers, and are exact for a diagonal Hessian; axes win where
+    all H_ii are alike. The mean of a *square* is not the square of the mean: a loss made of
+    estimated residuals is too large by their variance.
+
+    Parameters
+    ----------
+    probes : int
+        Directions for each point; the error falls as probes^-1/2.
+    distribution : {"rademacher", "gaussian", "coordinates"}
+    seed : int, optional
+        Seed of the directions; torch's global generator by default.
+
+    Raises
+    ------
+    ValueError
+        If the distribution is unknown, or the number of probes does not fit it.
+    TypeError
+        When called, if the model uses an operation that jets have no rule for.
+
+    References
+    ----------
+    Hutchinson (1989), A stochastic estimator of the trace of the influence matrix; for the variances
+    Avron & Toledo (2011), Randomized algorithms for estimating the trace of an implicit symmetric
+    positive semi-definite matrix. Coordinates: Shi, Hu, Lin & Kawaguchi (2024), Stochastic Taylor
+    derivative estimator.
+    """
+    _check(probes, distribution)
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def estimate(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
+        exact = [request for request in requests if not isinstance(request[1], Laplacian)]
+        values = taylor(model, points, exact) if exact else {}
+        for what in {what for _, what in requests if isinstance(what, Laplacian)}:
+            estimates = laplacian_power(
+                model, points, probes=probes, axes=what.axes, distribution=distribution, generator=generator
+            )
+            values |= {(output, what): estimates[:, output] for output, other in requests if other == what}
+        return {request: values[request] for request in requests}
+
+    return estimate
+
+
+def laplacian_power(
+    model: nn.Module,
+    points: Tensor,
+    power: int = 1,
+    *,
+    probes: int,
+    axes: tuple[int, ...] | None = None,
+    distribution: str = "gaussian",
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Estimate a power of the Laplacian of every output: 1 is the Laplacian, 2 the biharmonic operator.
+
+    For standard normal v the derivative of order 2p along v has the mean (2p - 1)!! times the p-th
+    power of the Laplacian (Isserlis' theorem). One probe is one jet of 2p + 1 coefficients.
+
+    Parameters
+    ----------
+    model : Module, (N, d) -> (N, m)
+    points : Tensor, shape (N, d)
+    power : int
+        At least 1; above 1 the distribution must be "gaussian".
+    probes : int
+    axes : tuple of int, optional
+        Positions of the coordinates to differentiate by; all by default.
+    distribution : {"rademacher", "gaussian", "coordinates"}
+    generator : torch.Generator, optional
+
+    Returns
+    -------
+    Tensor, shape (N, m)
+    """
+    _check(probes, distribution)
+    if power < 1 or (power > 1 and distribution != "gaussian"):
+        raise ValueError(f"power={power} with {distribution!r} directions: a power above 1 needs 'gaussian' ones.")
+    axes = tuple(range(points.shape[1])) if axes is None else axes
+    if distribution == "coordinates" and probes > len(axes):
+        raise ValueError(f"There are {len(axes)} coordinates: choose at most as many probes, not {probes}.")
+    directions = torch.zeros(probes, *points.shape, dtype=points.dtype, device=points.device)
+    drawn = _draw((probes, len(points), len(axes)), distribution, generator)
+    directions[..., list(axes)] = drawn.to(directions)
+    repeated = points.expand(probes, *points.shape).flatten(end_dim=1)
+    along = directional(model, repeated, directions.flatten(end_dim=1), 2 * power)
+    return along.unflatten(0, (probes, len(points))).mean(dim=0) / prod(range(1, 2 * power, 2))
+
+
+def directional(model: nn.Module, points: Tensor, directions: Tensor, order: int) -> Tensor:
+    """Derivative of s -> model(points + s directions) at s = 0, shape (N, m), by a jet in the one variable s.
+
+    Raises
+    ------
+    TypeError
+        If the model uses an operation that jets have no rule for.
+    """
+    plan = Plan.of(frozenset([(order,)]), 1)
+    line = Jet([points, directions, *[None] * (order - 1)], plan)
+    try:
+        outputs = model(line)
+        if not isinstance(outputs, Jet):
+            raise NoRule("something that hides the inputs from torch functions")
+    except NoRule as missing:
+        raise TypeError(
+            f"Taylor mode has no rule for {str(missing)!r}, and directional derivatives need it: use 'autograd'."
+        ) from None
+    top = outputs.coefficients[order]
+    return torch.zeros_like(outputs.value) if top is None else factorial(order) * top.expand(outputs.shape)
+
+
+def _check(probes: int, distribution: str) -> None:
+    if distribution not in DISTRIBUTIONS:
+        raise ValueError(f"distribution={distribution!r} is unknown: choose one of {', '.join(DISTRIBUTIONS)}.")
+    if not isinstance(probes, int) or probes < 1:
+        raise ValueError(f"probes must be a positive integer, not {probes!r}.")
+
+
+def _draw(shape: tuple[int, int, int], distribution: str, generator: torch.Generator | None) -> Tensor:
+    """Directions (probes, N, d) with mean v v^T = 1, in double precision on the CPU, so that a seed means one thing."""
+    probes, count, dim = shape
+    if distribution == "gaussian":
+        return torch.randn(shape, dtype=torch.float64, generator=generator)
+    if distribution == "rademacher":
+        return torch.randint(0, 2, shape, generator=generator).double() * 2 - 1
+    axes = torch.rand(count, dim, generator=generator).argsort(dim=1)[:, :probes]  # distinct for each point
+    return torch.nn.functional.one_hot(axes.T, dim).double() * dim**0.5
