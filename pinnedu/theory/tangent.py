@@ -1,0 +1,419 @@
+"""The tangent of a model: its features, its kernel, the matrix A of a linear problem, and the linearized model.
+
+Near the weights theta_0 every model is a linear one,
+
+    u(x; theta) = u(x; theta_0) + phi(x)^T (theta - theta_0) + ...,   phi(x) = grad_theta u(x; theta_0),
+
+with the tangent features phi in the place of a basis. So what holds for linear models holds here: gradient
+descent on a linear problem D u = f is governed by A = J^T J, where a row of J is the gradient of one
+residual, and its kernel is J J^T. Both come from `problem.residuals`, by way of the residual Jacobian.
+
+Source: De Ryck, Bonnet, Mishra & de Bezenac (ICLR 2024); Jacot, Gabriel & Hongler (2018).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pinnedu.derivatives.jet import Jet
+from pinnedu.domain import Box, Points
+from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.problem import Problem, Sample
+from pinnedu.trainers.objective import Objective
+
+Preconditioner = Callable[[Objective, Tensor], Tensor]
+"""Takes the objective and the gradient (P,), returns the direction of descent (P,)."""
+
+
+class LinearModel(nn.Module):
+    """A linear combination of given features, u(x) = theta^T features(x), with zero weights at first.
+
+    Parameters
+    ----------
+    features : Module
+        Maps points (N, d) to (N, ``out_features``), such as `FourierFeatures`. Not trained.
+    """
+
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features.requires_grad_(False)
+        self.layer = nn.Linear(int(features.out_features), 1, bias=False, dtype=torch.float64)  # type: ignore[arg-type]
+        nn.init.zeros_(self.layer.weight)
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.layer(self.features(points))
+
+
+def features(model: nn.Module, points: Tensor) -> Tensor:
+    """The tangent features grad_theta u at some points, one row a point: shape (N m, P) for m outputs.
+
+    Rows go through the points first and then through the outputs.
+
+    Raises
+    ------
+    ValueError
+        If the points are no matrix of numbers, or the model has nothing to train.
+    """
+    _check_model(model)
+    if not isinstance(points, Tensor) or points.ndim != 2 or len(points) == 0:
+        raise ValueError(f"points must be a tensor of shape (N, d), not {getattr(points, 'shape', points)!r}.")
+    with torch.no_grad():
+        outputs = model(points[:1].to(next(model.parameters()))).shape[1]
+    # The values of the model as a problem of their own, so that there is one way to make a Jacobian.
+    box = Box(**{f"x{i}": (-1, 1) for i in range(points.shape[1])})
+    rows = []
+    for output in range(outputs):
+        fields = [f"other{i}" for i in range(outputs)]
+        fields[output] = "u"
+        value = Problem(box, {"value": lambda u: u}, fields=fields)
+        rows.append(jacobian(model, value, _like(model, {"interior": points}))["value"][1])
+    return torch.cat(rows)
+
+
+def kernel(model: nn.Module, points: Tensor, problem: Problem | None = None) -> Tensor:
+    """The tangent kernel phi(x)^T phi(y) at all pairs of points; with a problem, that of its residuals.
+
+    Parameters
+    ----------
+    model : Module, (N, d) -> (N, m)
+    points : Tensor (N, d)
+    problem : Problem, optional
+        Then the rows of J are gradients of the residuals of its equations at the points, D phi.
+
+    Returns
+    -------
+    Tensor, symmetric and positive semidefinite, (N m, N m)
+        Rows go through the points first, then through the outputs (or the equations).
+
+    Raises
+    ------
+    ValueError
+        If the points are no matrix of numbers, or the model has nothing to train.
+    """
+    if problem is None:
+        rows = features(model, points)
+    else:
+        _check_model(model)
+        rows = torch.cat([rows for _, rows in jacobian(model, problem, _like(model, {"interior": points})).values()])
+    return rows @ rows.T
+
+
+def gram(
+    model: nn.Module,
+    problem: Problem,
+    points: Tensor | Sample | Points,
+    weights: Mapping[str, float] | None = None,
+) -> Tensor:
+    """The matrix A = sum_k w_k / N_k J_k^T J_k that governs gradient descent on a linear problem.
+
+    It is the Hessian of the loss of a linear model, and of the linearized loss of any other.
+
+    Parameters
+    ----------
+    model : Module, (N, d) -> (N, m)
+    problem : Problem
+        Linear: residuals are affine functions of the fields.
+    points : Tensor (N, d), sample or Points
+        Interior points (equations only), what `problem.sample` returned, or how many to draw.
+    weights : dict of term to float, optional
+        Weights w_k of the equations and conditions; 1 by default.
+
+    Returns
+    -------
+    Tensor (P, P), symmetric and positive semidefinite
+        Columns follow the model's parameters that require a gradient. Singular where the points do
+        not tell all weights apart; `theory.condition_number` says so.
+
+    Raises
+    ------
+    ValueError
+        If the problem is not linear, a weight is negative or names no term, or the model has nothing
+        to train.
+    """
+    check_linear(problem)
+    _check_model(model)
+    for name, weight in (weights or {}).items():
+        if name not in problem.terms:
+            raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
+        if not weight >= 0:
+            raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+    sample = problem.sample(points) if isinstance(points, Points) else points
+    sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
+    total: Tensor | None = None
+    for name, (_, rows) in jacobian(model, problem, sample).items():
+        part = (weights or {}).get(name, 1.0) / len(rows) * (rows.T @ rows)
+        total = part if total is None else total + part
+    if total is None:
+        raise ValueError("The points hold no set of the problem: give what problem.sample returned.")
+    return total
+
+
+def check_linear(problem: Problem) -> None:
+    """Raise ValueError unless every residual is an affine function of the fields.
+
+    Tried on random waves u and v: r(2u - 3v) = 2 r(u) - 3 r(v) + 2 r(0).
+    """
+    if not isinstance(problem, Problem):
+        raise ValueError(f"A Problem is needed, not {type(problem).__name__}.")
+    if problem.unknowns:
+        raise ValueError(
+            f"The unknown {next(iter(problem.unknowns))!r} multiplies fields, so the problem is not linear: "
+            "write a number in its place."
+        )
+    generator = torch.Generator().manual_seed(0)
+    sample = problem.sample(Points(7, 7), generator=generator)
+    u, v, zero = (_Waves(problem, scale, generator) for scale in (1.0, 1.0, 0.0))
+    r_u, r_v, r_zero, mixed = (problem.residuals(wave, sample) for wave in (u, v, zero, _Waves.mix(u, v)))
+    for name, value in mixed.items():
+        parts = torch.stack([2 * r_u[name], -3 * r_v[name], 2 * r_zero[name]])
+        scale = float(parts.abs().max()) + float(value.abs().max())
+        if not float((value - parts.sum(dim=0)).abs().max()) <= 1e-9 * scale:
+            raise ValueError(
+                f"{name!r} is not linear in {', '.join(problem.fields)}, so it has no matrix A: "
+                "give a linear problem, or linearize it first."
+            )
+
+
+def linearize(model: nn.Module) -> nn.Module:
+    """The model's first Taylor polynomial in its weights, at its present weights theta_0.
+
+    u(x; theta_0) + grad_theta u(x; theta_0)^T (theta - theta_0), a module with weights theta of the same
+    number and order that start at theta_0. Any derivative by x goes through it, so it trains like any
+    model. The model itself is copied and stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If the model has nothing to train.
+    """
+    _check_model(model)
+    return _Linearized(model)
+
+
+def drift(before: nn.Module, after: nn.Module, points: Tensor, problem: Problem | None = None) -> float:
+    """Relative change of the tangent kernel from one state of a model to another, in the Frobenius norm."""
+    first = kernel(before, points, problem)
+    return float(torch.linalg.norm(kernel(after, points, problem) - first) / torch.linalg.norm(first))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Gradient descent on a model and on its linearization, from the same start, at the same rate.
+
+    Attributes
+    ----------
+    distance : (steps + 1,) array
+        Euclidean distance of the weights of the two after every step.
+    deviation : (steps,) array
+        Norm of epsilon_l: by how much the step of the true model is not that of the linearized one.
+    bound : (steps + 1,) array
+        The lemma's bound on the distance, max_{l < k} |epsilon_l| (1 - (1 - rate mu)^k) / mu, where mu
+        is the smallest eigenvalue of A. It is at most max |epsilon_l| / mu.
+    loss, linearized_loss : (steps + 1,) array
+    rate : float
+    smallest : float
+        Smallest eigenvalue of A (0 where rounding hides it).
+    model, linearized : Module
+        Both after the last step.
+    """
+
+    distance: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    bound: NDArray[np.float64]
+    loss: NDArray[np.float64]
+    linearized_loss: NDArray[np.float64]
+    rate: float
+    smallest: float
+    model: nn.Module
+    linearized: nn.Module
+
+
+def compare(
+    model: nn.Module,
+    problem: Problem,
+    sample: Tensor | Sample,
+    steps: int,
+    rate: float | None = None,
+    weights: Mapping[str, float] | None = None,
+) -> Comparison:
+    """Train a copy of the model, and its linearization, by gradient descent side by side.
+
+    Parameters
+    ----------
+    model : Module
+    problem : Problem, linear
+    sample : Tensor (N, d) or sample
+        The points stay the same in all steps.
+    steps : int
+    rate : float, optional
+        At most 1 / mu_max(A), which is the default.
+    weights : dict of term to float, optional
+
+    Raises
+    ------
+    ValueError
+        If the problem is not linear, or the rate is too large for the lemma.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
+    sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
+    A = gram(model, problem, sample, weights)
+    values = torch.linalg.eigvalsh(A)
+    largest, smallest = float(values[-1]), float(values[0])
+    smallest = 0.0 if smallest < len(A) * 1e-16 * largest else smallest
+    rate = 1 / largest if rate is None else rate
+    if not 0 < rate <= (1 + 1e-9) / largest:
+        raise ValueError(f"rate must lie between 0 and 1 / mu_max = {1 / largest:.4g}, not {rate!r}.")
+    true, line = copy.deepcopy(model), linearize(model)
+    moving = list(weights_of(true).values())
+    start = _flat(moving)
+    present = {name: weight for name, weight in (weights or {}).items() if name in problem.terms}
+    objective = Objective(true, problem, sample, present)
+    names = [name for name in problem.terms if name in sample or (name in problem.equations and "interior" in sample)]
+
+    def loss_and_gradient() -> tuple[float, Tensor]:
+        residuals = objective.residuals()
+        loss = torch.stack([0.5 * objective.weights[name] * residuals[name].square().mean() for name in names]).sum()
+        gradients = torch.autograd.grad(loss, moving, allow_unused=True, materialize_grads=True)
+        return float(loss.detach()), _flat(list(gradients))
+
+    loss, gradient = loss_and_gradient()
+    first, first_loss, delta = gradient, loss, torch.zeros_like(start)
+    distance, deviation, losses, line_losses = [0.0], [], [loss], [loss]
+    for _ in range(steps):
+        moved = _flat(moving) - start
+        deviation.append(float(torch.linalg.norm(first + A @ moved - gradient)))
+        _move(moving, -rate * gradient)
+        delta = delta - rate * (first + A @ delta)
+        loss, gradient = loss_and_gradient()
+        distance.append(float(torch.linalg.norm(_flat(moving) - start - delta)))
+        losses.append(loss)
+        line_losses.append(float(first_loss + first @ delta + 0.5 * delta @ (A @ delta)))
+    _move(list(weights_of(line).values()), delta)
+    k = np.arange(steps + 1)
+    # sum_{j < k} rate (1 - rate mu)^j, which is rate k where mu = 0
+    factor = -np.expm1(k * np.log1p(-rate * smallest)) / smallest if 0 < rate * smallest < 1 else rate * k
+    worst = np.concatenate([[0.0], np.maximum.accumulate(deviation)])
+    return Comparison(
+        np.array(distance), np.array(deviation), worst * factor, np.array(losses), np.array(line_losses),
+        rate, smallest, true, line,
+    )  # fmt: skip
+
+
+def gauss_newton_preconditioner(eps: float) -> Preconditioner:
+    """Precondition by the matrix of the linearized problem: the direction (A + eps I)^-1 grad L.
+
+    For `GradientDescent(preconditioner=...)`. A is that of the present weights and the present points;
+    its scaling is the loss's. On a linear problem and a linear model, with lr = 1 and eps = 0, it is
+    Newton's method.
+
+    Parameters
+    ----------
+    eps : float
+        At least 0. Directions whose eigenvalue in A is far below eps are left to plain gradient descent,
+        with the rate lr / eps.
+
+    Raises
+    ------
+    ValueError
+        If eps is negative; when called, if A + eps I is singular to rounding.
+    """
+    if not (isinstance(eps, int | float) and eps >= 0 and np.isfinite(eps)):
+        raise ValueError(f"eps must be a number of at least 0, not {eps!r}.")
+
+    def direction(objective: Objective, gradient: Tensor) -> Tensor:
+        A: Tensor | None = None
+        for _, rows in objective.linearize():
+            A = rows.T @ rows if A is None else A.addmm_(rows.T, rows)
+        assert A is not None
+        A.diagonal().add_(eps)
+        factor, info = torch.linalg.cholesky_ex(A)
+        if int(info):
+            raise ValueError(f"A + eps I is singular to rounding with eps = {eps:g}: choose a larger eps.")
+        return torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+
+    return direction
+
+
+class _Linearized(nn.Module):
+    """See `linearize`: forward-mode differentiation by the weights, of whatever goes through the model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.start = copy.deepcopy(model).requires_grad_(False)
+        for part in self.start.modules():
+            part.__dict__.pop("_drawn", None)  # or fit(seed=...) would draw the start again
+        self.names = list(weights_of(model))
+        # A name with dots is no name of a parameter, so they go by number.
+        self.moving = nn.ParameterList([weight.detach().clone() for weight in weights_of(model).values()])
+
+    def forward(self, points: Tensor) -> Tensor:
+        start = {name: self.start.get_parameter(name) for name in self.names}
+        steps = {name: weight - start[name] for name, weight in zip(self.names, self.moving, strict=True)}
+        plan: list[Jet] = []
+
+        def run(weights: dict[str, Tensor]) -> list[Tensor | None]:
+            result = torch.func.functional_call(self.start, weights, (points,))
+            if not isinstance(result, Jet):
+                return [result]
+            plan[:] = [result]
+            return [torch.zeros_like(result.value) if c is None else c for c in result.full().coefficients]
+
+        values, slopes = torch.func.jvp(run, (start,), (steps,))  # type: ignore[misc]
+        sums = [value + slope for value, slope in zip(values, slopes, strict=True)]
+        return Jet(sums, plan[0].plan) if plan else sums[0]  # type: ignore[return-value]
+
+
+class _Waves(nn.Module):
+    """Random sums of sines, one for each field: smooth functions to try an equation on."""
+
+    def __init__(self, problem: Problem, scale: float, generator: torch.Generator, terms: int = 4) -> None:
+        super().__init__()
+        box = problem.domain
+        lengths = box.high - box.low
+        self.frequencies = torch.randn(terms, box.dim, dtype=torch.float64, generator=generator) * 4 / lengths
+        self.phases = torch.randn(terms, dtype=torch.float64, generator=generator)
+        self.amplitudes = scale * torch.randn(len(problem.fields), terms, dtype=torch.float64, generator=generator)
+
+    @classmethod
+    def mix(cls, u: _Waves, v: _Waves) -> _Waves:
+        """The sum 2u - 3v."""
+        both = copy.copy(u)
+        both.frequencies = torch.cat([u.frequencies, v.frequencies])
+        both.phases = torch.cat([u.phases, v.phases])
+        both.amplitudes = torch.cat([2 * u.amplitudes, -3 * v.amplitudes], dim=1)
+        return both
+
+    def forward(self, points: Tensor) -> Tensor:
+        angles = nn.functional.linear(points, self.frequencies, self.phases)
+        return nn.functional.linear(torch.sin(angles), self.amplitudes)
+
+
+def _check_model(model: nn.Module) -> None:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"A torch.nn.Module is needed, not {type(model).__name__}.")
+    if not weights_of(model):
+        raise ValueError("The model has no weights that require a gradient: there is nothing to train.")
+
+
+def _like(model: nn.Module, sample: Sample) -> Sample:
+    """The points in the dtype and on the device of the model's weights."""
+    weight = next(model.parameters())
+    return {name: points.to(weight) for name, points in sample.items()}
+
+
+def _flat(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.detach().reshape(-1) for part in parts])
+
+
+def _move(weights: list[Tensor], step: Tensor) -> None:
+    with torch.no_grad():
+        for weight, part in zip(weights, step.split([weight.numel() for weight in weights]), strict=True):
+            weight += part.view_as(weight)
