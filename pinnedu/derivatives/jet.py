@@ -162,14 +162,15 @@ class Jet:
 
 
 def _add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
+    b = b if alpha == 1 else b * alpha
     if not isinstance(a, Jet):
-        a, b, alpha = b, a if alpha == 1 else a / alpha, alpha
-        if alpha != 1:
-            raise NoRule("add with alpha")
-    if not isinstance(b, Jet):
-        return Jet([a.value + alpha * b if alpha != 1 else a.value + b, *a.coefficients[1:]], a.plan)
-    pairs = zip(a.coefficients, b.coefficients, strict=True)
-    return Jet([y if x is None else x if y is None else x + y for x, y in pairs], a.plan)
+        a, b = b, a
+    others = b.coefficients if isinstance(b, Jet) else [b, *[None] * len(a.coefficients[1:])]
+    pairs = zip(a.coefficients, others, strict=True)
+    sums = [y if x is None else x if y is None else x + y for x, y in pairs]
+    # A column plus a row of numbers: the derivatives become as wide as the value.
+    shape = sums[0].shape[1:]  # type: ignore[union-attr]
+    return Jet([c if c is None or c.shape[1:] == shape else c.expand(len(c), *shape) for c in sums], a.plan)
 
 
 def _multiply(a: Any, b: Any) -> Jet:
@@ -342,8 +343,8 @@ def _divide(a: Any, b: Any) -> Jet:
     return _multiply(a, 1 / b if not isinstance(b, Jet) else _power(b, -1.0))
 
 
-def _subtract(a: Any, b: Any) -> Jet:
-    return _add(a, -b)
+def _subtract(a: Any, b: Any, *, alpha: float = 1) -> Jet:
+    return _add(a, b, alpha=-alpha)
 
 
 def _log(v: Jet) -> Jet:

@@ -1,0 +1,248 @@
+"""Every rule of a jet against nested autograd, to all mixed derivatives up to order 4; and what a jet is."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import factorial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pinnedu.derivatives import Laplacian, nested_autograd, taylor
+from pinnedu.derivatives.jet import RULES, Jet, NoRule, Plan
+
+POINTS = torch.rand(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+ORDERS = [order for order in product(range(5), repeat=2) if sum(order) <= 4]
+REQUESTS = [(output, what) for output in (0, 1) for what in [*ORDERS, Laplacian((0, 1)), Laplacian((1,))]]
+MIX = torch.tensor([[0.7, -0.4], [0.3, 0.9]], dtype=torch.float64)
+OTHER = 1 + torch.rand(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+class Applied(nn.Module):
+    """A function of h, a smooth positive quantity that all derivatives of which differ from zero."""
+
+    def __init__(self, on_tensors, on_jets=None):
+        super().__init__()
+        self.on_tensors, self.on_jets = on_tensors, on_jets or on_tensors
+
+    def forward(self, points):
+        h = torch.exp(F.linear(points, 0.5 * MIX))
+        return (self.on_jets if isinstance(points, Jet) else self.on_tensors)(h)
+
+
+def assert_agree(model, requests=REQUESTS, tolerance=1e-11):
+    expected = nested_autograd(model, POINTS, requests)
+    got = taylor(model, POINTS, requests)
+    for request in requests:
+        scale = expected[request].abs().max() + 1e-3
+        assert got[request].shape == expected[request].shape
+        assert (got[request] - expected[request]).abs().max() <= tolerance * scale, request
+
+
+def both(function):
+    """A rule of two arguments: of two jets, of a jet and a tensor, and of a jet and a number."""
+    return lambda h: (
+        function(h, 2 - h[:, [1, 0]] * 0.1) + function(h, OTHER) * function(OTHER, h) + function(h, 1.5)
+    )
+
+
+def legacy(name):
+    """A method of tensors that Python calls by an operator, with the operand on the left second."""
+    return getattr(torch.Tensor, f"__{name}__", None)
+
+
+def in_place(name):
+    return lambda h: getattr(OTHER.clone(), f"__{name}__")(h)
+
+
+# What to call on tensors, and what of h to give it; jets go to RULES[name] with the same arguments.
+ELEMENTWISE = {
+    "neg": torch.neg, "negative": torch.negative, "positive": torch.positive,
+    "square": torch.square, "sqrt": torch.sqrt, "rsqrt": torch.rsqrt, "reciprocal": torch.reciprocal,
+    "exp": torch.exp, "log": torch.log, "log1p": torch.log1p, "expm1": torch.expm1,
+    "tanh": torch.tanh, "sigmoid": torch.sigmoid, "silu": F.silu, "gelu": F.gelu, "softplus": F.softplus,
+    "sin": torch.sin, "cos": torch.cos, "tan": torch.tan, "sinh": torch.sinh, "cosh": torch.cosh,
+    "arctan": torch.arctan, "atan": torch.atan, "erf": torch.erf,
+    "relu": F.relu, "abs": torch.abs, "leaky_relu": F.leaky_relu,
+    "clone": torch.clone, "contiguous": torch.Tensor.contiguous, "double": torch.Tensor.double,
+}  # fmt: skip
+ARGUMENTS = {
+    "linear": (F.linear, lambda h: (h, MIX, OTHER[0])),
+    "matmul": (torch.matmul, lambda h: (h, MIX)),
+    "mm": (torch.mm, lambda h: (h, MIX)),
+    "float_power": (torch.float_power, lambda h: (h, 2.5)),
+    "reshape": (torch.reshape, lambda h: (h, (6, 2))),
+    "view": (torch.Tensor.view, lambda h: (h, 6, 2)),
+    "flatten": (torch.flatten, lambda h: (h, 1)),
+    "transpose": (lambda h, *dims: h.unsqueeze(1).transpose(*dims)[:, :, 0], lambda h: (h, 1, 2)),
+    "expand": (lambda h, *shape: h[:, :1].expand(*shape), lambda h: (h, -1, 2)),
+    "narrow": (lambda h, *where: h * h.narrow(*where), lambda h: (h, 1, 1, 1)),
+    "to": (torch.Tensor.to, lambda h: (h, torch.float64)),
+}
+# Written as a user writes them: the operator, the method or the module must find its rule.
+AS_WRITTEN = {
+    "operators": lambda h: (3 - h) * 2 / (1 + h) - h**3 / 4 + (-h) * (h - 0.5) + 2 / h + 2**h + h @ MIX + abs(h - 1),
+    "tensor operators": lambda h: (OTHER - h) * (OTHER / h) + OTHER * h - (OTHER + h),
+    "in place on a tensor": lambda h: in_place("iadd")(h) + in_place("isub")(h) * in_place("imul")(h),
+    "powers": lambda h: h**0 + h**1 + h**5 + h**-2 + h**0.5 + h**h + 2.0**h,
+    "methods": lambda h: h.sin() + h.exp().log().tanh() + h.square().sqrt() + h.pow(3) + h.add(1).mul(h).sub(2).div(h),
+    "alpha": lambda h: torch.add(h, h.sin(), alpha=2) + torch.sub(h, 1.0, alpha=3) * torch.add(OTHER, h, alpha=4),
+    "broadcasting": lambda h: F.linear((h[:, :1] + OTHER) * (h[:, 1:] - h), MIX) + (h[:, :1] + OTHER[0])[:, [1, 0]],
+    "indexing": lambda h: torch.stack([h[:, 0] * h[..., 1], h[:, -1]], dim=1) + h[:, [1, 0]],
+    "cat": lambda h: torch.cat([h[:, :1], OTHER[:, :1], h[:, 1:] ** 2], dim=1)[:, 1:] + torch.concatenate([h[:, 1:], h[:, :1]], 1),
+    "stack": lambda h: torch.stack([h[:, 0], OTHER[:, 0] * h[:, 1]], dim=1),
+    "unbind": lambda h: torch.stack([a * b for a, b in zip(h.unbind(1), (h**2).unbind(dim=1), strict=True)], dim=1),
+    "split and chunk": lambda h: torch.cat([*h.split(1, dim=1)[::-1]], 1) * torch.cat([*torch.chunk(h, 2, dim=1)], 1),
+    "sums": lambda h: h.sum(dim=1, keepdim=True) * h + h.mean(dim=1, keepdim=True) - h.unsqueeze(2).squeeze(2),
+    "shape": lambda h: h.permute(0, 1).view(h.size(0), -1) * h.dim() * h.shape[1] * len(h),
+    "division": lambda h: torch.div(h, h + 1) + torch.true_divide(1 + h, h) + torch.divide(h, 3) + torch.subtract(h, 1),
+    "modules": lambda h: nn.Sequential(nn.Tanh(), nn.SiLU(), nn.GELU(), nn.Sigmoid(), nn.Softplus(beta=2))(h),
+    "gelu by tanh": lambda h: F.gelu(h, approximate="tanh"),
+    "select": lambda h: h.select(1, 0).unsqueeze(1) * h,
+}
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_elementwise_rules(name):
+    assert_agree(Applied(lambda h: ELEMENTWISE[name](h - 0.05), lambda h: RULES[name](h - 0.05)))
+
+
+@pytest.mark.parametrize("name", ["relu", "abs", "leaky_relu", "silu", "softplus"])
+def test_rules_on_both_sides_of_zero(name):
+    assert_agree(Applied(lambda h: ELEMENTWISE[name](h - 1.02), lambda h: RULES[name](h - 1.02)))
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_rules_with_arguments(name):
+    function, arguments = ARGUMENTS[name]
+    direct = name not in ("transpose", "expand", "narrow")  # these need a shape of their own first
+    on_jets = (lambda h: RULES[name](*arguments(h))) if direct else None
+    assert_agree(Applied(lambda h: function(*arguments(h)), on_jets or (lambda h: function(*arguments(h)))))
+
+
+@pytest.mark.parametrize("name", AS_WRITTEN)
+def test_expressions_as_written(name):
+    assert_agree(Applied(AS_WRITTEN[name]))
+
+
+@pytest.mark.parametrize("function", [torch.add, torch.sub, torch.mul, torch.div, torch.pow])
+def test_binary_rules_of_jets_tensors_and_numbers(function):
+    if function is torch.pow:
+        assert_agree(Applied(lambda h: torch.pow(h, h) + torch.pow(h, 1.5) + torch.pow(h, 3) + torch.pow(1.5, h)))
+    else:
+        assert_agree(Applied(both(function)))
+
+
+def test_integer_powers_are_exact_at_zero():
+    """The recurrence of a power divides by the value; products do not."""
+    zero = torch.zeros(3, 2, dtype=torch.float64)
+
+    class Power(nn.Module):
+        def forward(self, points):
+            return points**4
+
+    values = taylor(Power(), zero, [(0, (k, 0)) for k in range(6)])
+    assert [float(value.max()) for value in values.values()] == [0, 0, 0, 0, factorial(4), 0]
+
+
+def test_no_rule_is_without_a_test(monkeypatch):
+    used = set()
+
+    def recorded(name, rule):
+        def apply(*args, **kwargs):
+            used.add(name)
+            return rule(*args, **kwargs)
+
+        return apply
+
+    rules = dict(RULES)
+    operators = [name for name in RULES if hasattr(Jet, f"__{name}__")]
+    for name, rule in rules.items():
+        monkeypatch.setitem(RULES, name, recorded(name, rule))
+    for name in operators:
+        monkeypatch.setattr(Jet, f"__{name}__", RULES[name])
+    jet = Jet.seed(POINTS, Plan.of(frozenset([(1, 0)]), 2)) + 1.5
+    for name in ELEMENTWISE:
+        RULES[name](jet)
+    for name, (_, arguments) in ARGUMENTS.items():
+        RULES[name](*arguments(jet.unsqueeze(1) if name == "transpose" else jet))
+    for expression in AS_WRITTEN.values():
+        expression(jet)
+    both(torch.multiply)(jet)
+    # Names that torch and Python reach by others (a += b arrives as add), or that change a tensor's type.
+    never_asked_for = {"iadd", "isub", "imul", "itruediv", "rdiv", "rmatmul", "rtruediv", "float", "pos"}
+    same = {rule for name, rule in rules.items() if name in used}
+    assert {name for name, rule in rules.items() if rule not in same} - never_asked_for == set()
+
+
+# --- what is differentiated again: gradients and gradients of gradients
+
+
+@pytest.mark.parametrize("name", ["tanh", "exp", "sin", "cos", "sinh", "cosh"])
+def test_rules_are_differentiable_twice_by_weights(name):
+    weight = (0.3 * MIX).requires_grad_()
+    requests = [(0, (2, 1)), (1, (0, 2)), (1, Laplacian((0, 1)))]
+
+    class Model(nn.Module):
+        def forward(self, points):
+            return getattr(torch, name)(F.linear(torch.sin(F.linear(points, weight)), weight))
+
+    found = []
+    for engine in (taylor, nested_autograd):
+        loss = sum(value.square().sum() for value in engine(Model(), POINTS, requests).values())
+        (first,) = torch.autograd.grad(loss, weight, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), weight)
+        found.append((loss, first, second))
+    for got, expected in zip(*found, strict=True):
+        assert torch.allclose(got, expected, rtol=1e-10)
+
+
+def test_rules_go_through_torch_func():
+    def u_xx(weight, points):
+        class Model(nn.Module):
+            def forward(self, inputs):
+                return torch.tanh(F.linear(torch.sin(F.linear(inputs, weight)), weight))
+
+        return taylor(Model(), points, [(0, (2, 0))])[0, (2, 0)].sum()
+
+    by_func = torch.func.grad(u_xx)(0.3 * MIX, POINTS)
+    weight = (0.3 * MIX).requires_grad_()
+    assert torch.allclose(by_func, torch.autograd.grad(u_xx(weight, POINTS), weight)[0], rtol=1e-12)
+
+
+# --- plans
+
+
+def test_a_plan_keeps_what_lies_below_and_nothing_else():
+    plan = Plan.of(frozenset([(2, 0), (1, 1)]), 2)
+    assert set(plan.indices) == {(0, 0), (1, 0), (0, 1), (2, 0), (1, 1)}
+    assert plan.indices[0] == (0, 0)
+
+
+@pytest.mark.parametrize("dim", [1, 3, 30])
+def test_a_laplacian_costs_one_coefficient_beyond_the_gradient(dim):
+    assert len(Plan.of(frozenset([Laplacian(tuple(range(dim)))]), dim).indices) == 1 + dim + 1
+
+
+def test_the_product_rule_of_a_plan_is_the_binomial_theorem():
+    plan = Plan.of(frozenset([(5,)]), 1)
+    power = [torch.ones(1, 1), torch.ones(1, 1), *[None] * 4]  # 1 + s
+    jet = Jet(power, plan)
+    for _ in range(4):
+        jet = jet * Jet(power, plan)
+    assert [float(c) for c in jet.coefficients] == [1, 5, 10, 10, 5, 1]
+
+
+# --- what has no rule
+
+
+def test_an_operation_without_a_rule_is_named():
+    jet = Jet.seed(POINTS, Plan.of(frozenset([(1, 0)]), 2))
+    for operation, name in ((lambda: torch.cumsum(jet, 1), "cumsum"), (lambda: jet.cumprod(1), "cumprod")):
+        with pytest.raises(NoRule, match=name):
+            operation()
+    for operation in (lambda: torch.pow(jet, OTHER), lambda: torch.matmul(jet, jet)):
+        with pytest.raises(NoRule):
+            operation()
