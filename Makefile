@@ -27,12 +27,11 @@ install: $(READY)
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || true)."; \
-	  echo "Name another one: make book PYTHON=/path/to/python3.11"; exit 1; }
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is none. Name one: make book PYTHON=python3.12"; exit 1; }
 	$(call say,"Installing into $(VENV) (about two minutes the first time)")
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 book: build  ## build the book and say where to open it
@@ -42,7 +41,7 @@ book: build  ## build the book and say where to open it
 build: $(READY)
 	$(call say,"Building the book: every warning is an error")
 	@rm -rf _build
-	@$(BIN)/jupyter-book build . -W -n --keep-going --all --quiet
+	@$(BIN)/jupyter-book build . -W -n --keep-going --all --quiet >/dev/null
 
 test: lint unit build pages notebooks
 	@printf '\nEverything passed.\n'
