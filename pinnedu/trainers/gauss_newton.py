@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy.linalg import get_blas_funcs
 from torch import Tensor, nn
 
 from pinnedu.jacobian import weights_of
@@ -65,9 +66,10 @@ class _LevenbergMarquardt:
         self.mu: float | None = None
         self.raise_by = 2.0
         self.last: Tensor | None = None
+        self.memory: dict[str, Tensor] = {}  # matrices of this size are dear to allocate anew
 
     def __call__(self, objective: Objective) -> Tensor:
-        tangent = _Tangent(objective.linearize())
+        tangent = _Tangent(objective.linearize(), self.memory)
         loss = 0.5 * float(tangent.residual @ tangent.residual)
         if self.mu is None:
             self.mu = self.options.damping * tangent.largest
@@ -124,19 +126,19 @@ class _Tangent:
     residuals than weights, in theirs: delta = -J^T (J J^T + mu)^-1 v. Both are the same step.
     """
 
-    def __init__(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor]) -> None:
         self.residual = torch.cat([residual for residual, _ in pairs])
         self.parts = [rows for _, rows in pairs]
         self.dual = len(self.residual) < self.parts[0].shape[1]
         if self.dual:
             self.parts = [torch.cat(self.parts)]
-            self.matrix = self.parts[0] @ self.parts[0].T
-        else:
-            self.matrix = self.parts[0].T @ self.parts[0]
-            for rows in self.parts[1:]:
-                self.matrix.addmm_(rows.T, rows)
-        self.largest = float(self.matrix.diagonal().max())
-        self.cholesky = self.matrix
+        size = len(self.residual) if self.dual else self.parts[0].shape[1]
+        if "gram" not in memory or len(memory["gram"]) != size:
+            memory |= {name: self.residual.new_zeros(size, size) for name in ("gram", "cholesky")}
+        self.gram, self.cholesky = memory["gram"].zero_(), memory["cholesky"]
+        for rows in self.parts:
+            _add_gram(self.gram, rows.T if self.dual else rows)
+        self.largest = float(self.gram.diagonal().max())
 
     def image(self, delta: Tensor) -> Tensor:
         """J delta."""
@@ -149,9 +151,10 @@ class _Tangent:
 
     def factor(self, mu: float) -> bool:
         """Factor the damped matrix; False where rounding made it indefinite."""
-        damped = self.matrix.clone()
+        damped = self.cholesky.copy_(self.gram)
         damped.diagonal().add_(mu)
-        self.cholesky, info = torch.linalg.cholesky_ex(damped)
+        info = self.gram.new_zeros((), dtype=torch.int32)
+        torch.linalg.cholesky_ex(damped, out=(self.cholesky, info))
         return int(info) == 0
 
     def solve(self, residual: Tensor) -> Tensor:
@@ -164,6 +167,16 @@ class _Tangent:
         """By how much the tangent's half square norm falls along a step."""
         image = self.image(delta)
         return -float(self.residual @ image + 0.5 * image @ image)
+
+
+def _add_gram(total: Tensor, rows: Tensor) -> None:
+    """Add J^T J to a matrix, of which only the lower triangle is kept: half the work of a product."""
+    if total.device.type != "cpu":
+        total.addmm_(rows.T, rows)
+        return
+    # A transposed view of torch's rows is the column order that BLAS wants: nothing is copied.
+    columns, target = rows.numpy().T, total.numpy().T
+    get_blas_funcs("syrk", (target,))(1.0, columns, beta=1.0, c=target, lower=0, overwrite_c=1)
 
 
 def _scaled(objective: Objective) -> Tensor:
