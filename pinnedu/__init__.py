@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "pinnedu.domain": ("Box", "Points"),
     "pinnedu.problem": ("Observed", "On", "Periodic", "Problem"),
-    "pinnedu.models": ("HardConstraint", "MLP", "Normalize", "PeriodicEmbedding"),
+    "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "fit", "relative_error"),
 }
 _MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory", "widgets")
@@ -25,7 +25,7 @@ __all__ = ["__version__", *_HOME_OF, *_MODULES]  # noqa: PLE0604
 if TYPE_CHECKING:
     from pinnedu import data, derivatives, plots, problems, reference, theory
     from pinnedu.domain import Box, Points
-    from pinnedu.models import MLP, HardConstraint, Normalize, PeriodicEmbedding
+    from pinnedu.models import MLP, FourierFeatures, HardConstraint, Normalize, PeriodicEmbedding
     from pinnedu.problem import Observed, On, Periodic, Problem
     from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, fit, relative_error
 

@@ -77,6 +77,51 @@ class PeriodicEmbedding(nn.Module):
         return torch.cat(features, dim=1)
 
 
+class FourierFeatures(nn.Module):
+    """Replaces the coordinates by cosines and sines: cos(b_j x), sin(b_j x), each times its scale.
+
+    Parameters
+    ----------
+    frequencies : Tensor (m, d) or (m,) in one dimension
+        The b_j, in radians per unit of length: no factor 2 pi is put before them.
+    scales : Tensor (m,), optional
+        Factors before the pairs, 1 by default. 1 / b_j^2 preconditions a problem with two derivatives.
+
+    References
+    ----------
+    Tancik et al. (2020), Fourier features let networks learn high frequency functions in low
+    dimensional domains.
+    """
+
+    frequencies: Tensor
+    scales: Tensor
+
+    def __init__(self, frequencies: Tensor, scales: Tensor | None = None) -> None:
+        super().__init__()
+        b = torch.as_tensor(frequencies, dtype=torch.float64)
+        b = b[:, None] if b.ndim == 1 else b
+        s = torch.ones(len(b), dtype=torch.float64) if scales is None else torch.as_tensor(scales, dtype=torch.float64)
+        if b.ndim != 2 or 0 in b.shape or not torch.isfinite(b).all():
+            raise ValueError(f"frequencies must be finite numbers of shape (m, d), not {tuple(b.shape)}.")
+        if s.shape != (len(b),) or not torch.isfinite(s).all():
+            raise ValueError(f"scales must be {len(b)} finite numbers, one for each frequency, not {tuple(s.shape)}.")
+        self.register_buffer("frequencies", b)
+        self.register_buffer("scales", s)
+        self.out_features = 2 * len(b)
+
+    @classmethod
+    def gaussian(cls, dim: int, count: int, std: float, *, seed: int = 0) -> FourierFeatures:
+        """Frequencies drawn from a normal distribution of the given standard deviation, all scales 1."""
+        if not std > 0:
+            raise ValueError(f"The standard deviation of the frequencies must be positive, not {std!r}.")
+        generator = torch.Generator().manual_seed(seed)
+        return cls(std * torch.randn(count, dim, dtype=torch.float64, generator=generator))
+
+    def forward(self, points: Tensor) -> Tensor:
+        angles = points @ self.frequencies.T
+        return torch.cat([self.scales * torch.cos(angles), self.scales * torch.sin(angles)], dim=1)
+
+
 class MLP(nn.Module):
     """Fully connected network, with Glorot-normal weights, zero biases and normalized inputs.
 

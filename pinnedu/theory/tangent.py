@@ -14,6 +14,7 @@ Source: De Ryck, Bonnet, Mishra & de Bezenac (ICLR 2024); Jacot, Gabriel & Hongl
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -366,7 +367,10 @@ class _Linearized(nn.Module):
             plan[:] = [result]
             return [torch.zeros_like(result.value) if c is None else c for c in result.full().coefficients]
 
-        values, slopes = torch.func.jvp(run, (start,), (steps,))  # type: ignore[misc]
+        with warnings.catch_warnings():
+            # The first use of forward mode imports a deprecated part of torch itself.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            values, slopes = torch.func.jvp(run, (start,), (steps,))  # type: ignore[misc]
         sums = [value + slope for value, slope in zip(values, slopes, strict=True)]
         return Jet(sums, plan[0].plan) if plan else sums[0]  # type: ignore[return-value]
 

@@ -1,0 +1,90 @@
+"""The spectrum of the matrix and of the operator, T of an orthonormal basis, and both orders of learning."""
+
+from math import pi
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pinnedu import FourierFeatures
+from pinnedu.problems import poisson
+from pinnedu.theory import fourier, kernels, operator
+
+BOX = poisson().domain
+RULE = BOX.quadrature(64, "midpoint")
+
+
+def network(width=64):
+    return kernels.WideNetwork(FourierFeatures(torch.tensor([1.0])), (width,), bias=True)
+
+
+@pytest.mark.parametrize("K", [1, 4, 10])
+def test_basis_agrees_with_the_numpy_basis(K):
+    x = np.linspace(-3, 3, 9)
+    values = operator.FourierBasis(K)(torch.tensor(x)[:, None])
+    np.testing.assert_allclose(values, fourier.Basis(K).values(x), atol=1e-14)
+
+
+def test_T_of_an_orthonormal_basis_is_the_identity():
+    K = 5
+    T = operator.integral_operator(operator.fourier_model(K), *RULE)
+    functions = fourier.Basis(K).values(RULE[0][:, 0].numpy())
+    np.testing.assert_allclose(T @ functions, functions, atol=1e-12)
+    np.testing.assert_allclose(operator.spectrum(operator.fourier_model(K), BOX, *RULE).matrix, 1, atol=1e-12)
+
+
+def test_both_spectra_of_the_fourier_model_are_k_to_the_fourth():
+    spectra = operator.spectrum(operator.fourier_model(6), BOX, *RULE, lambda u: u.xx, adjoint=lambda u: u.xxxx)
+    np.testing.assert_allclose(spectra.matrix[:12], np.repeat(np.arange(6, 0, -1.0) ** 4, 2), rtol=1e-10)
+    assert spectra.rank() == 12
+    assert spectra.difference() < 1e-8
+    assert spectra.condition() == pytest.approx(6**4, rel=1e-8)
+
+
+def test_both_spectra_of_a_network_agree():
+    rule = BOX.quadrature(256, "midpoint")
+    assert operator.spectrum(network(), BOX, *rule, lambda u: u.xx).difference() < 1e-8
+    spectra = operator.spectrum(network(), BOX, *rule, lambda u: u.xx, adjoint=lambda u: u.xxxx)
+    assert spectra.rank(1e-3) > 10
+    assert spectra.difference(1e-3) < 1e-8
+
+
+def test_preconditioned_features_invert_the_equation():
+    spectra = operator.spectrum(operator.fourier_model(6, gamma=1.0), BOX, *RULE, lambda u: u.xx, adjoint=lambda u: u.xxxx)
+    np.testing.assert_allclose(spectra.matrix[:12], 1, rtol=1e-10)
+    assert spectra.difference() < 1e-8
+
+
+def test_regression_is_slow_and_a_pinn_fast_at_high_frequencies():
+    model = network(1024)
+    k = np.arange(1, 7)
+    values = operator.frequency_response(model, k)
+    residuals = operator.frequency_response(model, k, order=2)
+    assert (np.diff(values) < 0).all()
+    np.testing.assert_allclose(
+        operator.frequency_response(operator.fourier_model(6), k, order=2), k**4.0, rtol=1e-10
+    )
+    assert residuals[1] / values[1] > residuals[0] / values[0]
+
+
+def test_bad_input():
+    points, weights = RULE
+    with pytest.raises(ValueError, match="N positive weights"):
+        operator.spectrum(network(4), BOX, points, weights[:-1])
+    with pytest.raises(ValueError, match="N positive weights"):
+        operator.spectrum(network(4), BOX, points, -weights)
+    with pytest.raises(ValueError, match="not linear"):
+        operator.spectrum(network(4), BOX, points, weights, lambda u: u * u.x)
+    with pytest.raises(ValueError, match="K must be a whole number"):
+        operator.fourier_model(0)
+    with pytest.raises(ValueError, match="gamma must be a positive number"):
+        operator.fourier_model(3, gamma=-1.0)
+
+
+def test_basis_is_no_parameter():
+    model = operator.fourier_model(2)
+    assert [weight.shape for weight in model.parameters()] == [(1, 5)]
+    assert isinstance(model, nn.Module)
+    assert model(torch.zeros(1, 1, dtype=torch.float64)).item() == 0
+    assert pytest.approx(pi) == BOX.high.item()
