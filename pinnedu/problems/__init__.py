@@ -1,7 +1,9 @@
 """Problems of the book: each owns its constants and its exact solution."""
 
+from pinnedu.problems.advection import advection
 from pinnedu.problems.burgers import burgers
 from pinnedu.problems.heat import heat
 from pinnedu.problems.navier_stokes import navier_stokes
+from pinnedu.problems.poisson import poisson
 
-__all__ = ["burgers", "heat", "navier_stokes"]
+__all__ = ["advection", "burgers", "heat", "navier_stokes", "poisson"]
