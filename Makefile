@@ -56,7 +56,7 @@ unit: $(READY)
 	@$(BIN)/python -m pytest -q --ignore=tests/book --ignore=tests/browser
 
 pages: $(READY)
-	$(call say,"Contract of each chapter; the built pages, offline and in a browser")
+	$(call say,"Contract of each chapter and the built pages in a browser without a network")
 	@$(BIN)/python -m pytest -q tests/book tests/browser
 
 notebooks: $(READY)
