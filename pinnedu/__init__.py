@@ -15,7 +15,7 @@ _HOMES = {
     "pinnedu.domain": ("Box", "Points"),
     "pinnedu.problem": ("Observed", "On", "Periodic", "Problem"),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "Normalize", "PeriodicEmbedding"),
-    "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "fit", "relative_error"),
+    "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
 }
 _MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory", "widgets")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pinnedu.domain import Box, Points
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, Normalize, PeriodicEmbedding
     from pinnedu.problem import Observed, On, Periodic, Problem
-    from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, fit, relative_error
+    from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, SelfScaledBroyden, fit, relative_error
 
 
 def __getattr__(name: str) -> Any:

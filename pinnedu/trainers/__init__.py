@@ -4,6 +4,7 @@ from pinnedu.trainers.fit import Fit, State, evaluation_points, fit, relative_er
 from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
+from pinnedu.trainers.quasi_newton import SelfScaledBroyden
 
 __all__ = [
     "LBFGS",
@@ -12,6 +13,7 @@ __all__ = [
     "GaussNewton",
     "GradientDescent",
     "Objective",
+    "SelfScaledBroyden",
     "State",
     "evaluation_points",
     "fit",
