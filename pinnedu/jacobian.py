@@ -3,7 +3,8 @@
 Taylor mode leaves a single reverse pass to do. At a linear layer z = W a + b that pass brings the
 gradient of the sum of all residuals by z, and since a residual depends on the row of its own point
 only, row n of it is the gradient of residual n: dr_n / dW = sum over Taylor coefficients c of
-(dr_n / dz_nc) a_nc^T. Models with weights outside linear layers go through ``torch.func`` instead.
+(dr_n / dz_nc) a_nc^T. Models with weights outside linear layers go through ``torch.func`` instead, and models
+that jets do not know through one backward pass for each residual.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pinnedu.derivatives.jet import LinearCall, recording
+from pinnedu.derivatives.jet import LinearCall, NoRule, recording
 from pinnedu.problem import Problem, Sample
+
+BLOCK = 64
+"""Points whose products are formed together: few enough to stay in the cache until they are written."""
 
 
 def jacobian(
@@ -87,7 +91,7 @@ def _by_layers(
         return None  # a weight computed from others, as in weight normalization
     targets = [call.outputs for call in tape] + list(unknowns.values())
     start, place = 0, {}
-    for label, weight in weights.items():
+    for weight in weights.values():
         place[id(weight)] = slice(start, start := start + weight.numel())
     results: dict[str, tuple[Tensor, Tensor]] = {}
     left = sum(len(parts) for parts in blocks.values())
@@ -119,10 +123,10 @@ def _fill(rows: Tensor, tape: list[LinearCall], gradients: tuple[Tensor, ...], p
             view = rows[:, place[id(call.weight)]].view(len(rows), *call.weight.shape)
             # (N, out, C) times (N, C, in): the sum over coefficients is a matrix product for each point.
             left, right = gradient.permute(1, 2, 0), call.inputs.detach().transpose(0, 1)
-            if id(call.weight) in done:
-                view += torch.bmm(left, right)
-            else:
-                torch.bmm(left, right, out=view)
+            for start in range(0, len(rows), BLOCK):
+                block = slice(start, start + BLOCK)
+                product = torch.bmm(left[block], right[block])
+                view[block] = view[block] + product if id(call.weight) in done else product
         if call.bias is not None and id(call.bias) in place:
             part = rows[:, place[id(call.bias)]]
             part.copy_(part + gradient[0] if id(call.bias) in done else gradient[0])
@@ -149,7 +153,10 @@ def _by_func(model: nn.Module, problem: Problem, name: str, points: Tensor) -> d
         blocks = problem.blocks(Bound(), {name: point}, "taylor", unknowns)
         return {label: [block[0] for block in parts] for label, parts in blocks.items()}
 
-    values = torch.func.vmap(residuals, in_dims=(None, 0))(weights, own)
+    try:
+        values = torch.func.vmap(residuals, in_dims=(None, 0))(weights, own)
+    except NoRule:
+        return _one_by_one(model, problem, name, points)
     slopes = torch.func.vmap(torch.func.jacrev(residuals), in_dims=(None, 0))(weights, own)
     return {
         label: (
@@ -158,3 +165,20 @@ def _by_func(model: nn.Module, problem: Problem, name: str, points: Tensor) -> d
         )
         for label in values
     }
+
+
+def _one_by_one(model: nn.Module, problem: Problem, name: str, points: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    """Models that jets do not know: a backward pass for each residual, which is slow and always possible."""
+    weights = list(weights_of(model).values())
+    with torch.enable_grad():
+        blocks = problem.blocks(model, {name: points}, "autograd")
+    results: dict[str, tuple[Tensor, Tensor]] = {}
+    for label, parts in blocks.items():
+        residual = torch.cat(parts)
+        gradients = (
+            torch.autograd.grad(one, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+            for one in residual
+        )
+        rows = [torch.cat([gradient.flatten() for gradient in row]) for row in gradients]
+        results[label] = residual.detach(), torch.stack(rows)
+    return results

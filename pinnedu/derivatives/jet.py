@@ -472,7 +472,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "chunk": lambda v, chunks, dim=0: _split(v, -(-v.value.shape[dim] // chunks), dim),
     "getitem": Jet.__getitem__, "size": lambda v, *dim: v.value.size(*dim), "dim": lambda v: v.value.dim(),
     **{name: _each(name) for name in ("reshape", "view", "flatten", "unsqueeze", "squeeze", "transpose", "permute",
-                                      "sum", "mean", "expand", "narrow", "select", "contiguous", "clone", "to", "double", "float")},
+                                      "sum", "mean", "expand", "narrow", "select", "contiguous", "clone", "to", "double",
+                                      "float")},
 }  # fmt: skip
 
 for _name in "add radd sub rsub mul rmul truediv rtruediv neg pow rpow matmul rmatmul abs".split():
@@ -495,7 +496,7 @@ _TAPE: list[LinearCall] | None = None
 @contextmanager
 def recording() -> Any:
     """Record every use of a linear layer: what the Jacobian by the weights is made of."""
-    global _TAPE  # noqa: PLW0603
+    global _TAPE
     before, _TAPE = _TAPE, []
     try:
         yield _TAPE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection
 
+import torch
 from torch import Tensor, nn
 
 from pinnedu.derivatives.autograd import nested_autograd
@@ -46,12 +47,15 @@ def taylor(model: nn.Module, points: Tensor, requests: Collection[Request]) -> d
         if not isinstance(outputs, Jet):
             raise NoRule("something that hides the inputs from torch functions")
     except NoRule as missing:
+        if torch._C._are_functorch_transforms_active():
+            raise  # nested autograd cannot run inside torch.func
         operation = str(missing)
         if operation not in _warned:
             _warned.add(operation)
             warnings.warn(
                 f"Taylor mode has no rule for {operation!r}: nested autograd is used for this model.", stacklevel=2
             )
+        _forget_recorded()
         return nested_autograd(model, points, requests)
     derivatives = {what: plan.derivative(outputs, what) for what in wanted}
     return {(output, what): derivatives[what][:, output] for output, what in requests}
@@ -61,3 +65,11 @@ def _recording() -> bool:
     from pinnedu.derivatives import jet
 
     return jet._TAPE is not None
+
+
+def _forget_recorded() -> None:
+    """Linear layers passed before the missing rule have no part in what nested autograd returns."""
+    from pinnedu.derivatives import jet
+
+    if jet._TAPE is not None:
+        jet._TAPE.clear()

@@ -1,0 +1,208 @@
+"""The Jacobian by layers against torch.func, and both against one backward pass for each residual."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from pinnedu import MLP, Box, HardConstraint, Observed, On, Periodic, PeriodicEmbedding, Points, Problem
+from pinnedu.jacobian import jacobian, weights_of
+
+BOX = Box(x=(0, 1), t=(0, 1))
+MEASURED = torch.rand(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+HEAT = Problem(
+    BOX,
+    {"heat": lambda u: u.t - u.xx + u**2},
+    {"initial": On(t=0, equation=lambda u, x: u - torch.sin(x)), "flux": On(x=1, equation=lambda u: u.x + u)},
+)
+PERIODIC = Problem(BOX, {"wave": lambda u: u.t + u.x}, {"around": Periodic("x"), "start": On(t=0, equation=lambda u: u)})
+FLOW = Problem(
+    BOX,
+    {
+        "momentum": lambda u, v, nu: (u.t + u * u.x - nu * u.laplacian(), v.t + u * v.x - nu * v.xx),
+        "mass": lambda u, v: u.x + v.t,
+    },
+    {"data": Observed(MEASURED, u=MEASURED[:, 0], v=MEASURED[:, 1]), "left": On(x=0, equation=lambda u, nu: nu * u)},
+    fields=("u", "v"),
+    unknowns={"nu": 0.3},
+)
+THIRD = Problem(BOX, {"kdv": lambda u: u.t + 6 * u * u.x + u.xxx})
+
+
+class Twice(nn.Module):
+    """One hidden layer used twice in a pass, and a last layer without bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 4, dtype=torch.float64)
+        self.hidden = nn.Linear(4, 4, dtype=torch.float64)
+        self.last = nn.Linear(4, 1, bias=False, dtype=torch.float64)
+
+    def forward(self, points):
+        values = torch.tanh(self.first(points))
+        for _ in range(2):
+            values = torch.tanh(self.hidden(values))
+        return self.last(values)
+
+
+def mlp(problem, **options):
+    model = MLP(problem, hidden=(5, 4), **options)
+    if problem.unknowns:
+        model.unknowns = nn.ParameterDict(
+            {name: nn.Parameter(torch.tensor(value, dtype=torch.float64)) for name, value in problem.unknowns.items()}
+        )
+    return model
+
+
+def frozen():
+    model = mlp(HEAT)
+    model.layers[1].weight.requires_grad_(False)
+    model.layers[0].bias.requires_grad_(False)
+    return model
+
+
+CASES = {
+    "conditions": (HEAT, lambda: mlp(HEAT)),
+    "silu": (HEAT, lambda: mlp(HEAT, activation="silu")),
+    "periodic condition": (PERIODIC, lambda: mlp(PERIODIC)),
+    "periodic embedding": (PERIODIC, lambda: mlp(PERIODIC, embedding=PeriodicEmbedding(BOX, x=2))),
+    "data, unknowns, two fields": (FLOW, lambda: mlp(FLOW)),
+    "third order": (THIRD, lambda: mlp(THIRD)),
+    "hard constraint": (HEAT, lambda: HardConstraint(mlp(HEAT), HEAT, u=lambda u, x, t: torch.sin(x) + t * u)),
+    "a layer used twice, no bias": (HEAT, Twice),
+    "frozen weights": (HEAT, frozen),
+}
+
+
+def one_by_one(model, problem, sample):
+    """The definition: a backward pass through nested autograd for each residual."""
+    weights = list(weights_of(model).values())
+    found = {}
+    for name, residual in problem.residuals(model, sample, "autograd").items():
+        rows = [
+            torch.autograd.grad(r, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+            for r in residual
+        ]
+        found[name] = residual.detach(), torch.stack([torch.cat([g.flatten() for g in row]) for row in rows])
+    return found
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_layers_func_and_the_definition_agree(case):
+    problem, make = CASES[case]
+    model = make()
+    sample = problem.sample(Points(6, 4))
+    by_layers = jacobian(model, problem, sample, method="layers")
+    by_func = jacobian(model, problem, sample, method="func")
+    defined = one_by_one(model, problem, sample)
+    residuals = problem.residuals(model, sample)
+    assert list(by_layers) == list(by_func) == list(residuals) == list(problem.terms)
+    columns = sum(weight.numel() for weight in weights_of(model).values())
+    for name, (residual, rows) in by_layers.items():
+        assert rows.shape == (len(residuals[name]), columns)
+        assert not rows.requires_grad
+        assert not residual.requires_grad
+        size = max(defined[name][1].abs().max(), 1e-2)  # an embedding that is periodic leaves rounding only
+        assert torch.allclose(residual, residuals[name], rtol=1e-12)
+        assert torch.allclose(by_func[name][0], residual, rtol=1e-12, atol=1e-14)
+        assert (rows - by_func[name][1]).abs().max() <= 1e-12 * size
+        assert (rows - defined[name][1]).abs().max() <= 1e-11 * size
+
+
+def test_interior_points_alone_give_the_equations():
+    model = mlp(HEAT)
+    points = BOX.sample(7, "uniform")
+    found = jacobian(model, HEAT, points)
+    assert list(found) == ["heat"]
+    assert torch.equal(found["heat"][1], jacobian(model, HEAT, {"interior": points})["heat"][1])
+
+
+def test_times_the_residual_it_is_the_gradient_of_the_loss():
+    model, sample = mlp(FLOW), FLOW.sample(Points(6, 4))
+    gradient = sum(rows.T @ residual for residual, rows in jacobian(model, FLOW, sample).values())
+    loss = sum(residual.square().sum() / 2 for residual in FLOW.residuals(model, sample).values())
+    expected = torch.autograd.grad(loss, list(weights_of(model).values()))
+    assert torch.allclose(gradient, torch.cat([g.flatten() for g in expected]), rtol=1e-10, atol=1e-12)
+
+
+def test_unknowns_have_a_column():
+    model = mlp(FLOW)
+    points = BOX.sample(6, "uniform")
+    place = list(weights_of(model)).index("unknowns.nu")
+    start = sum(weight.numel() for weight in list(weights_of(model).values())[:place])
+    _, rows = jacobian(model, FLOW, points)["momentum"]
+    nu = model.unknowns["nu"]
+    nu.data += 1
+    after = FLOW.residuals(model, points)["momentum"]
+    nu.data -= 1
+    assert torch.allclose(rows[:, start], after - FLOW.residuals(model, points)["momentum"], rtol=1e-9)
+
+
+# --- memory that is kept
+
+
+def test_memory_is_used_again():
+    model, sample, memory = mlp(HEAT), HEAT.sample(Points(6, 4)), {}
+    first = jacobian(model, HEAT, sample, out=memory)["heat"][1]
+    kept = first.clone()
+    with torch.no_grad():
+        model.layers[0].weight += 0.1
+    second = jacobian(model, HEAT, sample, out=memory)["heat"][1]
+    assert second.data_ptr() == first.data_ptr()
+    assert not torch.equal(second, kept)
+    assert torch.equal(second, jacobian(model, HEAT, sample)["heat"][1])
+
+
+def test_memory_of_another_size_is_not_used():
+    model, memory = mlp(HEAT), {}
+    jacobian(model, HEAT, BOX.sample(6, "uniform"), out=memory)
+    points = BOX.sample(9, "uniform")
+    assert torch.equal(jacobian(model, HEAT, points, out=memory)["heat"][1], jacobian(model, HEAT, points)["heat"][1])
+
+
+# --- models with other weights
+
+
+class Scaled(nn.Module):
+    """A weight outside linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.scale = mlp(HEAT), nn.Parameter(torch.tensor(1.3, dtype=torch.float64))
+
+    def forward(self, points):
+        return self.inner(self.scale * points)
+
+
+def normalized():
+    model = mlp(HEAT)
+    nn.utils.parametrizations.weight_norm(model.layers[0])
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch.func's own, of weight_norm
+@pytest.mark.parametrize("make", [Scaled, normalized])
+def test_weights_outside_linear_layers_go_through_torch_func(make):
+    model = make()
+    sample = HEAT.sample(Points(6, 4))
+    with pytest.raises(ValueError, match="lie outside linear layers: use method='func'"):
+        jacobian(model, HEAT, sample, method="layers")
+    found, defined = jacobian(model, HEAT, sample), one_by_one(model, HEAT, sample)
+    for name in defined:
+        assert torch.allclose(found[name][1], defined[name][1], rtol=1e-10, atol=1e-11)
+
+
+def test_a_model_that_jets_do_not_know():
+    model = nn.Sequential(mlp(HEAT), nn.Mish())
+    points = BOX.sample(4, "uniform")
+    with pytest.warns(UserWarning, match="mish"):
+        HEAT.residuals(model, points)
+    expected = one_by_one(model, HEAT, {"interior": points})["heat"][1]
+    assert torch.allclose(jacobian(model, HEAT, points)["heat"][1], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers' or 'func'"):
+        jacobian(mlp(HEAT), HEAT, BOX.sample(4), method="magic")
