@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread (speed, and the same rounding everywhere), no windows, small models with known values."""
+"""Shared by all tests: one thread (speed, the same rounding everywhere), no windows, models with known values."""
 
 from __future__ import annotations
 

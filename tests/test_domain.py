@@ -193,7 +193,10 @@ def test_precision_and_device_do_not_change_which_points_are_drawn():
         (lambda box: box.grid((3,)), r"The grid needs 2 counts of at least 2 \(for x, t\), not \(3,\)"),
         (lambda box: box.grid((3, 1)), "The grid needs 2 counts of at least 2"),
         (lambda box: box.grid(1), "The grid needs 2 counts of at least 2"),
-        (lambda box: box.quadrature(4, "simpson"), "The quadrature rule 'simpson' is unknown: choose one of monte-carlo"),
+        (
+            lambda box: box.quadrature(4, "simpson"),
+            "The quadrature rule 'simpson' is unknown: choose one of monte-carlo",
+        ),
         (lambda box: box.quadrature(1, "midpoint"), "The rule 'midpoint' needs at least 2 nodes a coordinate, not 1"),
         (lambda box: box.quadrature(0, "sobol"), "The number of points must be"),
     ],

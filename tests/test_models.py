@@ -144,7 +144,10 @@ def test_periodic_embedding_feeds_the_harmonics_named():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: PeriodicEmbedding(BOX), r"PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding\(box, x=1\)"),
+        (
+            lambda: PeriodicEmbedding(BOX),
+            r"PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding\(box, x=1\)",
+        ),
         (lambda: PeriodicEmbedding(BOX, y=1), "PeriodicEmbedding names 'y', but the coordinates are x, t"),
         (lambda: PeriodicEmbedding(BOX, x=0), "PeriodicEmbedding needs at least one harmonic of x, not 0"),
         (lambda: Normalize(BOX, scale={"y": 2.0}), "scale names 'y', but the coordinates are x, t"),

@@ -212,7 +212,10 @@ CUBE = Problem(Box(x=(0, 1), y=(0, 1), t=(0, 1)), {})
         (lambda m: plots.cuts(m, PROBLEM, y=(0,)), "cuts names 'y', but the coordinates are x, t"),
         (lambda m: plots.cuts(m, PROBLEM, t=(2,)), "off the domain: t = 2"),
         (lambda m: plots.cuts(m, CUBE, t=(0,)), "cuts needs a domain of 2 coordinates, not 3"),
-        (lambda m: plots.history(record(), against="epoch"), "history is drawn against 'step' or 'seconds', not 'epoch'"),
+        (
+            lambda m: plots.history(record(), against="epoch"),
+            "history is drawn against 'step' or 'seconds', not 'epoch'",
+        ),
     ],
 )
 def test_bad_pictures(model, draw, message):

@@ -300,7 +300,7 @@ def test_a_problem_without_a_solution_says_so():
 # --- bad input
 
 
-ok = lambda u: u  # noqa: E731
+ok = lambda u: u
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,10 @@ ok = lambda u: u  # noqa: E731
         ),
         (lambda: Problem(BOX, {}, {"data": Observed(X[0], u=1.0)}), r"needs points of shape \(N, 2\) .* not \(2,\)"),
         (lambda: Problem(BOX, {}, {"data": Observed(X[:0], u=[])}), r"needs points of shape \(N, 2\) .* not \(0, 2\)"),
-        (lambda: Problem(BOX, {}, {"data": Observed(X * nan, u=X[:, 0])}), "has points that are NaN or infinite: remove"),
+        (
+            lambda: Problem(BOX, {}, {"data": Observed(X * nan, u=X[:, 0])}),
+            "has points that are NaN or infinite: remove",
+        ),
         (
             lambda: Problem(BOX, {}, {"data": Observed(X + 1, u=X[:, 0])}),
             r"The data 'data' has 2 points outside the domain Box\(x=\(0, 2\), t=\(0, 1\)\)",
@@ -395,5 +398,5 @@ def test_bad_residuals(square, equation, points, message):
 
 def test_an_unknown_engine():
     problem = Problem(BOX, {"pde": ok})
-    with pytest.raises(ValueError, match="derivatives='magic' is unknown: choose one of .*autograd"):
+    with pytest.raises(ValueError, match=r"derivatives='magic' is unknown: choose one of .*autograd"):
         problem.residuals(MLP(problem), X, "magic")

@@ -57,7 +57,7 @@ def test_dir_lists_what_there_is():
 
 
 def test_an_unknown_name():
-    with pytest.raises(AttributeError, match="pinnedu has no 'Bax'; it has .*Box.*fit"):
+    with pytest.raises(AttributeError, match=r"pinnedu has no 'Bax'; it has .*Box.*fit"):
         _ = pinnedu.Bax
     with pytest.raises(ImportError):
         from pinnedu import Bax  # noqa: F401

@@ -50,11 +50,7 @@ def test_polynomials_are_differentiated_exactly(closed_form, c, order):
 
     x, t = POINTS.unbind(1)
     expected = sum(
-        (
-            c[p][q] * perm(p, i) * perm(q, j) * x ** (p - i) * t ** (q - j)
-            for p in range(i, 4)
-            for q in range(j, 4)
-        ),
+        (c[p][q] * perm(p, i) * perm(q, j) * x ** (p - i) * t ** (q - j) for p in range(i, 4) for q in range(j, 4)),
         torch.zeros_like(x),
     )
     got = nested_autograd(closed_form(polynomial), POINTS, [(0, order)])[0, order]
@@ -139,7 +135,9 @@ class Constant(nn.Module):
 
 @pytest.mark.parametrize("order", [(1, 0), (0, 1), (2, 0), (1, 1), (1, 3)])
 def test_a_constant_has_derivative_zero(order):
-    assert torch.equal(nested_autograd(Constant(), POINTS, [(1, order)])[1, order], torch.zeros(13, dtype=torch.float64))
+    assert torch.equal(
+        nested_autograd(Constant(), POINTS, [(1, order)])[1, order], torch.zeros(13, dtype=torch.float64)
+    )
 
 
 def test_a_formula_without_time_has_no_time_derivative(closed_form):
@@ -192,5 +190,7 @@ def test_engines_are_found_by_name_and_a_function_is_its_own_engine():
 
 
 def test_an_unknown_engine_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="derivatives='backprop' is unknown: choose one of .*autograd.*, or an engine"):
+    with pytest.raises(
+        ValueError, match=r"derivatives='backprop' is unknown: choose one of .*autograd.*, or an engine"
+    ):
         evaluate("backprop", network(), POINTS, [(0, (1, 0))])
