@@ -277,8 +277,8 @@ def _unit_points(n: int, dim: int, method: str, generator: torch.Generator | Non
 def _rule_on_unit_interval(n: int, rule: str) -> tuple[Tensor, Tensor]:
     """Nodes and weights of a one-dimensional rule on [0, 1]."""
     if rule == "gauss-legendre":
-        nodes, weights = np.polynomial.legendre.leggauss(n)
-        return torch.from_numpy((nodes + 1) / 2), torch.from_numpy(weights / 2)
+        roots, shares = np.polynomial.legendre.leggauss(n)
+        return torch.from_numpy((roots + 1) / 2), torch.from_numpy(shares / 2)
     if rule == "midpoint":
         return (torch.arange(n, dtype=torch.float64) + 0.5) / n, torch.full((n,), 1 / n, dtype=torch.float64)
     weights = torch.full((n,), 1 / (n - 1), dtype=torch.float64)

@@ -26,6 +26,9 @@ class Normalize(nn.Module):
         finer variation along that coordinate.
     """
 
+    center: Tensor
+    factor: Tensor
+
     def __init__(self, box: Box, scale: float | Mapping[str, float] = 1.0) -> None:
         super().__init__()
         if isinstance(scale, Mapping):
@@ -159,18 +162,18 @@ class MLP(nn.Module):
             raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {activation!r}.")
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
-        self.layers = nn.ModuleList(
-            nn.Linear(n_in, n_out, dtype=dtype) for n_in, n_out in zip(widths, widths[1:], strict=False)
-        )
+        pairs = zip(widths, widths[1:], strict=False)
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out, dtype=dtype) for n_in, n_out in pairs)
         self.activation = (ACTIVATIONS[activation] if isinstance(activation, str) else activation)()
         self.reset_parameters()
         self.to(dtype)
 
     def reset_parameters(self) -> None:
         """Draw the weights from torch's global generator."""
-        for layer in self.layers:
-            nn.init.xavier_normal_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        linear: Any
+        for linear in self.layers:
+            nn.init.xavier_normal_(linear.weight)
+            nn.init.zeros_(linear.bias)
         self._drawn = [weight.detach().clone() for weight in self.parameters()]
 
     def forward(self, points: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 import numpy as np
 import torch
+from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.prop_cycle": cycler(color=COLORS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -49,7 +50,7 @@ STYLE: dict[str, Any] = {
 def style() -> AbstractContextManager[None]:
     """Use the book's style: ``plots.style()`` for a whole notebook, ``with plots.style():`` for one figure."""
     before = mpl.rcParams.copy()
-    mpl.rcParams.update(STYLE)
+    mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
 
     class Restore(AbstractContextManager[None]):
         def __exit__(self, *_: object) -> None:

@@ -386,6 +386,8 @@ def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     stacked = torch.stack([v.coefficients[k] for k in whole])  # type: ignore[misc]
     mapped = F.linear(stacked, weight)
     if _TAPE is not None:
+        if not mapped.requires_grad:  # weights held fixed: the bias is found from here all the same
+            mapped.requires_grad_()
         _TAPE.append(LinearCall(weight, bias, stacked, mapped))
     w: Coefficients = [None] * len(v.coefficients)
     for k, coefficient in zip(whole, mapped.unbind(), strict=True):

@@ -1,7 +1,7 @@
 """Training: the loop, the optimizers, the record."""
 
-from pinnedu.trainers.fit import Fit, State, evaluation_points, fit, relative_error
 from pinnedu.trainers.gauss_newton import GaussNewton
+from pinnedu.trainers.loop import Fit, State, evaluation_points, fit, relative_error
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden

@@ -116,7 +116,7 @@ class _LevenbergMarquardt:
         with torch.no_grad():
             parts = delta.split([weight.numel() for weight in self.weights])
             for weight, part in zip(self.weights, parts, strict=True):
-                weight += part.view_as(weight)
+                weight.add_(part.view_as(weight))
 
 
 class _Tangent:

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 
 from pinnedu.trainers.objective import Objective
 
+# torch's L-BFGS takes up no step with y.s <= 1e-10, whatever the scale of the loss: near a minimum its memory
+# freezes. The method itself does not see a constant factor, so a large one moves that threshold out of the way.
+LBFGS_SCALE = 1e8
+
 Step = Callable[[Objective], Tensor]
 """Moves the model once; returns the loss terms from before the move, detached."""
 
@@ -29,14 +33,14 @@ class Optimizer(Protocol):
 class TorchStep:
     """One step of a ``torch.optim`` optimizer on the objective."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
-        self.optimizer = optimizer
+    def __init__(self, optimizer: torch.optim.Optimizer, scale: float = 1.0) -> None:
+        self.optimizer, self.scale = optimizer, scale
 
     def __call__(self, objective: Objective) -> Tensor:
         def closure() -> Tensor:
             self.optimizer.zero_grad()
-            loss = objective.loss()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss = self.scale * objective.loss()
+            loss.backward()
             return loss
 
         self.optimizer.step(closure)  # type: ignore[arg-type]
@@ -95,10 +99,11 @@ class LBFGS:
                 max_iter=1,
                 max_eval=25,
                 history_size=self.history,
-                tolerance_grad=self.tolerance_grad,
+                tolerance_grad=self.tolerance_grad * LBFGS_SCALE,
                 tolerance_change=self.tolerance_change,
                 line_search_fn="strong_wolfe",
-            )
+            ),
+            LBFGS_SCALE,
         )
 
 
@@ -132,7 +137,7 @@ class GradientDescent:
             with torch.no_grad():
                 parts = direction.split([weight.numel() for weight in weights])
                 for weight, part in zip(weights, parts, strict=True):
-                    weight -= self.lr * part.view_as(weight)
+                    weight.sub_(part.view_as(weight), alpha=self.lr)
             return objective.first_terms()
 
         return step

@@ -63,22 +63,19 @@ class _Broyden:
             self.sample, self.loss_before, self.at = objective.sample, None, np.zeros(0)
         self.evaluate(objective, position)
         loss, gradient, terms = self.loss, self.gradient, self.terms
-        if self.inverse is None:
-            direction = -gradient
-        else:
-            direction = -(self.inverse @ torch.from_numpy(gradient)).numpy()
+        scaled = gradient if self.inverse is None else (self.inverse @ torch.from_numpy(gradient)).numpy()
         with warnings.catch_warnings():  # scipy warns where we fall back
             warnings.simplefilter("ignore")
             length = line_search(
                 lambda x: self.evaluate(objective, x).loss,
                 lambda x: self.evaluate(objective, x).gradient,
-                position, direction, gradient, loss, self.loss_before, c1=self.options.c1, c2=self.options.c2,
+                position, -scaled, gradient, loss, self.loss_before, c1=self.options.c1, c2=self.options.c2,
             )[0]  # fmt: skip
         if length is None:
             self.evaluate(objective, position)
             self.inverse = self.loss_before = None  # begin again from steepest descent
             return terms
-        step = length * direction
+        step = -length * scaled
         self.evaluate(objective, position + step)
         self.update(torch.from_numpy(step), torch.from_numpy(self.gradient - gradient), torch.from_numpy(gradient), length)
         self.loss_before = loss

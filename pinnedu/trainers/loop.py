@@ -41,7 +41,7 @@ class Fit:
     history : dict of str to array
         One entry a step: "step", each term by name (half mean square, unweighted), "loss" (their
         weighted sum), "fresh" (the loss on points drawn apart from the training points), "error" and
-        "seconds"; what was not looked at in a step is NaN.
+        "seconds", and each unknown by name; what was not looked at in a step is NaN.
     unknowns : dict of name to float
         Values found for the unknown parameters of the equations.
     seconds : float
@@ -238,6 +238,7 @@ class _Run:
         self.check_equations()
 
         self.rows: list[Tensor] = []
+        self.found: list[Tensor] = []
         self.fresh: dict[int, float] = {}
         self.errors: dict[int, float] = {}
         self.times: list[float] = []
@@ -245,6 +246,11 @@ class _Run:
         self.stopped = f"all {steps} steps done"
         self.trouble = ""
         self.warnings: list[str] = []
+
+    def present_unknowns(self) -> Tensor:
+        """The unknown parameters as they are now, in the order of the problem."""
+        unknowns: Any = self.model.unknowns
+        return torch.stack([unknowns[name].detach().clone() for name in self.problem.unknowns])
 
     def draw_points(self, points: Points, generator: torch.Generator) -> Sample:
         return self.problem.sample(points, generator=generator, device=self.device, dtype=self.dtype)
@@ -290,6 +296,8 @@ class _Run:
                 self.draw_training_points()
             self.objective._first = None  # a callback may have evaluated the loss
             self.rows.append(take_step(self.objective))
+            if self.problem.unknowns:
+                self.found.append(self.present_unknowns())
             elapsed += time.perf_counter() - start
             self.times.append(elapsed)
             bar.update()
@@ -356,7 +364,10 @@ class _Run:
         history["seconds"] = np.array(self.times[: len(steps)])
         self.warn_of_overfitting(history)
         error = relative_error(self.model, problem) if problem.exact is not None else None
-        unknowns = {name: float(self.model.unknowns[name].detach()) for name in problem.unknowns}  # type: ignore[index]
+        names = list(problem.unknowns)
+        found = torch.stack(self.found).cpu().double().numpy() if self.found else np.zeros((0, len(names)))
+        history |= {name: found[: len(steps), i] for i, name in enumerate(names)}
+        unknowns = dict(zip(names, self.present_unknowns().tolist(), strict=True)) if names else {}
         return Fit(
             self.model,
             problem,
