@@ -67,6 +67,24 @@ def test_unknowns_start_from_their_guess_and_go_on_from_what_was_found(scripted)
     assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
 
 
+def test_the_history_follows_the_unknowns():
+    problem = inverse()
+    seen = []
+    run = fit(
+        small(problem),
+        problem,
+        optimizer=Adam(0.05),
+        steps=4,
+        points=FEW,
+        seed=0,
+        callbacks=[lambda state: seen.append(state.model.unknowns["D"].item())],
+    )
+    assert list(run.history)[-1] == "D"
+    assert run.history["D"].tolist() == seen
+    assert len(set(seen)) == 4
+    assert run.unknowns == {"D": seen[-1]}
+
+
 def test_an_unknown_in_a_condition_is_found(decay):
     problem = Problem(
         decay.domain,
