@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pinnedu.derivatives import jet
 from pinnedu.derivatives.jet import Jet
 from pinnedu.domain import Box, Points
 from pinnedu.jacobian import jacobian, weights_of
@@ -367,12 +369,22 @@ class _Linearized(nn.Module):
             plan[:] = [result]
             return [torch.zeros_like(result.value) if c is None else c for c in result.full().coefficients]
 
-        with warnings.catch_warnings():
+        with _unrecorded(), warnings.catch_warnings():
             # The first use of forward mode imports a deprecated part of torch itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             values, slopes = torch.func.jvp(run, (start,), (steps,))  # type: ignore[misc]
         sums = [value + slope for value, slope in zip(values, slopes, strict=True)]
         return Jet(sums, plan[0].plan) if plan else sums[0]  # type: ignore[return-value]
+
+
+@contextmanager
+def _unrecorded() -> Iterator[None]:
+    """Keep the start's layers off the tape of a Jacobian: its weights are not those that move."""
+    before, jet._TAPE = jet._TAPE, None
+    try:
+        yield
+    finally:
+        jet._TAPE = before
 
 
 class _Waves(nn.Module):
