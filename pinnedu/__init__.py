@@ -17,7 +17,7 @@ _HOMES = {
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
 }
-_MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory", "widgets")
+_MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = ["__version__", *_HOME_OF, *_MODULES]  # noqa: PLE0604
