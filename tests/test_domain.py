@@ -82,6 +82,15 @@ def test_contains_is_closed_with_room_for_rounding():
     assert box.contains(points[:3].float()).all()
 
 
+def test_room_for_rounding_is_relative_to_the_box():
+    small, large = Box(x=(0, 1e-6)), Box(x=(0, 1e6))
+    assert small.contains(torch.tensor([[1e-6 * (1 + 1e-12)], [1e-6 + 5e-10]], dtype=torch.float64)).tolist() == [
+        True,
+        False,
+    ]
+    assert large.contains(torch.tensor([[1e6 + 1e-6], [1e6 + 1]], dtype=torch.float64)).tolist() == [True, False]
+
+
 # --- sampling
 
 

@@ -128,7 +128,7 @@ def test_adaptive_points_gather_where_the_residual_is_large(decay, scripted):
         return torch.where(t > 0.9, 30.0, 0.01) * (u + 2)
 
     problem = Problem(Box(t=(0, 1)), {"one": lambda u, t: (concentrated(u, t), 0 * t), "two": lambda u: 0 * u})
-    for share, low, high in ((0.0, 0.05, 0.16), (1.0, 0.4, 0.7)):
+    for share, low, high in ((0.0, 0.05, 0.16), (0.5, 0.2, 0.42), (1.0, 0.4, 0.7)):
         seen = interiors(problem, optimizer=scripted(resample=1), steps=2, points=Points(400, 1, adaptive=share))
         assert len(seen[1]) == 400
         assert problem.domain.contains(seen[1]).all()
@@ -162,6 +162,13 @@ def test_points_that_were_fitted_are_told_from_an_equation_that_was(decay):
     healthy = fit(MLP(heat), heat, optimizer=LBFGS(), steps=60, points=Points(500, 50), seed=0)
     assert healthy.warnings == []
     assert healthy.history["fresh"][-1] == pytest.approx(healthy.loss, rel=0.5)
+
+
+def test_fresh_points_are_not_the_training_points_from_the_first_look_on(decay, scripted):
+    run = fit(small(decay), decay, optimizer=scripted(), steps=2, points=FEW, seed=0)
+    loss, (first, second) = run.loss, run.history["fresh"]
+    assert first == pytest.approx(loss, rel=0.5)
+    assert len({loss, first, second}) == 3
 
 
 def test_a_grid_is_judged_on_points_off_the_grid():
