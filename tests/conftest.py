@@ -21,8 +21,10 @@ hypothesis.settings.load_profile("pinnedu")
 
 @pytest.fixture(autouse=True)
 def _each_test_alone(monkeypatch):
-    """Every test starts from the same random numbers, shows no progress and leaves no figure open."""
+    """Every test runs on the CPU from the same random numbers, shows no progress and leaves no figure open."""
     monkeypatch.setenv("PINNEDU_PROGRESS", "0")
+    for accelerator in (torch.cuda, torch.backends.mps):
+        monkeypatch.setattr(accelerator, "is_available", lambda: False)
     torch.manual_seed(0)
     yield
     plt.close("all")
