@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy.linalg import get_blas_funcs
 from torch import Tensor, nn
 
 from pinnedu.jacobian import weights_of
@@ -169,14 +168,11 @@ class _Tangent:
         return -float(self.residual @ image + 0.5 * image @ image)
 
 
-def _add_gram(total: Tensor, rows: Tensor) -> None:
-    """Add J^T J to a matrix, of which only the lower triangle is kept: half the work of a product."""
-    if total.device.type != "cpu":
-        total.addmm_(rows.T, rows)
-        return
-    # A transposed view of torch's rows is the column order that BLAS wants: nothing is copied.
-    columns, target = rows.numpy().T, total.numpy().T
-    get_blas_funcs("syrk", (target,))(1.0, columns, beta=1.0, c=target, lower=0, overwrite_c=1)
+def _add_gram(total: Tensor, rows: Tensor, block: int = 256) -> None:
+    """Add J^T J to a matrix, its lower triangle only and block by block: nearly half the work of a product."""
+    for start in range(0, len(total), block):
+        stop = start + block
+        total[start:stop, :stop].addmm_(rows[:, start:stop].T, rows[:, :stop])
 
 
 def _scaled(objective: Objective) -> Tensor:

@@ -93,7 +93,7 @@ def test_weights_and_residuals_give_the_same_step():
 def test_gram_matrix_is_added_in_place(dtype):
     rows = torch.randn(9, 4, dtype=dtype)
     total = torch.eye(4, dtype=dtype)
-    _add_gram(total, rows)
+    _add_gram(total, rows, 2)
     torch.testing.assert_close(total.tril(), (torch.eye(4, dtype=dtype) + rows.T @ rows).tril())
 
 
