@@ -63,8 +63,9 @@ pages: $(READY)
 
 notebooks: $(READY)
 	$(call say,"Every chapter again: are its printed numbers still true?")
-	@$(NOTEBOOKS) $(BIN)/python -m pytest -q --nbval --nbval-current-env -W default \
-	  --nbval-sanitize-with tests/book/nbval.ini $$($(TOOLS)/chapters.py)
+	@chapters=$$($(TOOLS)/chapters.py) && \
+	  $(NOTEBOOKS) $(BIN)/python -m pytest -q --nbval --nbval-current-env -W default \
+	  --nbval-sanitize-with tests/book/nbval.ini $$chapters
 
 lab: $(READY)
 	$(call say,"Opening JupyterLab")
