@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.jacobian import weights_of
+from pinnedu.problem import Sample
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Step
+from pinnedu.trainers.optimizers import Finished, Step
 
 PROBE = 0.1  # the share of a step at which the bend of the residuals is measured
 
@@ -35,7 +36,7 @@ class GaussNewton:
         Share of the last step that mu pulls towards, in place of zero (SPRING, Goldshlager,
         Abrahamsen & Lin 2024).
     trials : int
-        How often a step may raise mu before it gives up; after such a step the run ends.
+        How often a step may raise mu before it gives up. A run ends where two steps on the same points do.
     """
 
     damping: float = 1e-3
@@ -65,6 +66,7 @@ class _LevenbergMarquardt:
         self.mu: float | None = None
         self.raise_by = 2.0
         self.last: Tensor | None = None
+        self.stuck: Sample | None = None  # points on which no step was found
         self.memory: dict[str, Tensor] = {}  # matrices of this size are dear to allocate anew
 
     def __call__(self, objective: Objective) -> Tensor:
@@ -78,14 +80,18 @@ class _LevenbergMarquardt:
                 bent = delta if bend is None else delta + 0.5 * bend
                 self.move(bent)
                 residual = _scaled(objective)
-                gain = (loss - 0.5 * float(residual @ residual)) / tangent.decrease(delta)
-                if gain > 0:
+                change, predicted = loss - 0.5 * float(residual @ residual), tangent.decrease(delta)
+                if change > 0 and predicted > 0:
+                    gain = min(change / predicted, 1.0)
                     self.mu = max(self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-16 * tangent.largest)
-                    self.raise_by, self.last = 2.0, bent
-                    break
+                    self.raise_by, self.last, self.stuck = 2.0, bent, None
+                    return objective.first_terms()
                 self.move(-bent)
             self.mu *= self.raise_by
             self.raise_by *= 2
+        if self.stuck is objective.sample:
+            raise Finished("no step lowers the loss any more")
+        self.raise_by, self.stuck = 2.0, objective.sample
         return objective.first_terms()
 
     def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:

@@ -22,7 +22,7 @@ from pinnedu.models import draw
 from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import resolve
+from pinnedu.trainers.optimizers import Finished, resolve
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
@@ -295,7 +295,11 @@ class _Run:
             if step > 1 and self.every and (step - 1) % self.every == 0:
                 self.draw_training_points()
             self.objective._first = None  # a callback may have evaluated the loss
-            self.rows.append(take_step(self.objective))
+            try:
+                self.rows.append(take_step(self.objective))
+            except Finished as end:
+                self.stopped = f"{end} after step {step - 1}"
+                return
             if self.problem.unknowns:
                 self.found.append(self.present_unknowns())
             elapsed += time.perf_counter() - start

@@ -19,6 +19,10 @@ Step = Callable[[Objective], Tensor]
 """Moves the model once; returns the loss terms from before the move, detached."""
 
 
+class Finished(Exception):
+    """Raised by a step that cannot lower the loss any more: training ends, for the reason given."""
+
+
 class Optimizer(Protocol):
     """What ``fit`` needs of an optimizer."""
 

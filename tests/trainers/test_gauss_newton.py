@@ -71,6 +71,13 @@ def test_on_fixed_points_the_loss_never_rises():
     assert (loss[1:] <= loss[:-1]).all()
 
 
+def test_a_run_ends_where_nothing_is_left_to_gain():
+    run = fit(Quadratic(), parabola(), optimizer=GaussNewton(resample=0), steps=200, seed=0, progress=False)
+    assert run.error < 1e-9
+    assert len(run.history["step"]) < 150
+    assert "no step lowers the loss any more" in run.stopped
+
+
 def test_weights_and_residuals_give_the_same_step():
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(30, 12, dtype=torch.float64, generator=generator)
