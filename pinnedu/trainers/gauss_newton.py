@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.jacobian import weights_of
-from pinnedu.problem import Sample
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
 
@@ -36,7 +35,7 @@ class GaussNewton:
         Share of the last step that mu pulls towards, in place of zero (SPRING, Goldshlager,
         Abrahamsen & Lin 2024).
     trials : int
-        How often a step may raise mu before it gives up. A run ends where two steps on the same points do.
+        How often a step may raise mu before it gives up. A run on fixed points ends there.
     """
 
     damping: float = 1e-3
@@ -66,7 +65,6 @@ class _LevenbergMarquardt:
         self.mu: float | None = None
         self.raise_by = 2.0
         self.last: Tensor | None = None
-        self.stuck: Sample | None = None  # points on which no step was found
         self.memory: dict[str, Tensor] = {}  # matrices of this size are dear to allocate anew
 
     def __call__(self, objective: Objective) -> Tensor:
@@ -84,15 +82,14 @@ class _LevenbergMarquardt:
                 if change > 0 and predicted > 0:
                     gain = min(change / predicted, 1.0)
                     self.mu = max(self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-16 * tangent.largest)
-                    self.raise_by, self.last, self.stuck = 2.0, bent, None
+                    self.raise_by, self.last = 2.0, bent
                     return objective.first_terms()
                 self.move(-bent)
+            self.last = None  # only pulled towards zero does a step surely go down
             self.mu *= self.raise_by
             self.raise_by *= 2
-        if self.stuck is objective.sample:
-            raise Finished("no step lowers the loss any more")
-        self.raise_by, self.stuck = 2.0, objective.sample
-        return objective.first_terms()
+        self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
+        raise Finished("no step lowers the loss any more")
 
     def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
         """A step for the present mu and its bend; no step where mu is too small to trust one."""

@@ -296,10 +296,13 @@ class _Run:
                 self.draw_training_points()
             self.objective._first = None  # a callback may have evaluated the loss
             try:
-                self.rows.append(take_step(self.objective))
+                terms = take_step(self.objective)
             except Finished as end:
-                self.stopped = f"{end} after step {step - 1}"
-                return
+                if not self.every:
+                    self.stopped = f"{end} after step {step - 1}"
+                    return
+                terms = self.objective.first_terms()  # other points may show a way on
+            self.rows.append(terms)
             if self.problem.unknowns:
                 self.found.append(self.present_unknowns())
             elapsed += time.perf_counter() - start
