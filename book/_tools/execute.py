@@ -35,7 +35,7 @@ def bucket(seconds: float, before: str | None = None) -> str:
     if seconds > limits[-1]:
         raise ValueError(f"The chapter took {seconds:.0f} s and the limit is {limits[-1]} s: shorten it.")
     for lower, limit in zip([0, *limits], limits, strict=False):
-        if BUCKETS[limit] == before and 0.5 * lower < seconds <= limit:
+        if BUCKETS[limit] == before and lower < 1.2 * seconds and seconds <= limit:
             return before
     return BUCKETS[next((limit for limit in limits if 1.2 * seconds <= limit), limits[-1])]
 
