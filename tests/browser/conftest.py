@@ -43,6 +43,8 @@ def visit(browser):
         page.on("request", lambda request: request.url.startswith(LOCAL) or page.wrong.append(request.url))
         address, _, query = name.partition("?")
         page.goto((SITE / address).as_uri() + (f"?{query}" if query else ""))
+        if address == "index.html":  # the root only sends you on
+            page.wait_for_url("**/book/index.html")
         page.wait_for_load_state("load")
         page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
         return page
