@@ -6,10 +6,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PAGE   := _build/html/index.html
 
-# Running times are stated for 2 cores, and rounding depends on the number of threads. Waiting threads
-# sleep instead of spinning: on a busy machine that is the difference between 3 and 50 seconds.
-NOTEBOOKS := OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 PINNEDU_PROGRESS=0 JUPYTER_PLATFORM_DIRS=1
-export OMP_WAIT_POLICY := PASSIVE
+# One thread: as fast as two for models this small, the same rounding everywhere, and no waiting for each other
+# where something else runs (two threads were measured ten times slower there).
+NOTEBOOKS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PINNEDU_PROGRESS=0 JUPYTER_PLATFORM_DIRS=1
 TOOLS     := $(BIN)/python book/_tools
 
 say = @printf '\n==> %s\n' $(1)
