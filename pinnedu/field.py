@@ -42,20 +42,37 @@ class Field:
     ``u.x``, ``u.xx``, ``u.xt`` differentiate by coordinates of one letter, in any order;
     ``u.d("x1", "x1")`` by coordinates with longer names; ``u.laplacian("x", "y")`` sums second
     derivatives, over all coordinates when none is named. Derivatives are fields again, so
-    ``u.x.x`` is ``u.xx``. Operators and torch functions see the values, a tensor of shape (N,).
+    ``u.x.x`` is ``u.xx``, and so is ``-u``. Other operators and torch functions see the values, a
+    tensor of shape (N,).
     """
 
     def __init__(
-        self, name: str, output: int, order: Order, coordinates: Sequence[str], values: dict[Request, Tensor]
+        self,
+        name: str,
+        output: int,
+        order: Order,
+        coordinates: Sequence[str],
+        values: dict[Request, Tensor],
+        sign: int = 1,
     ) -> None:
-        self._name, self._output, self._order = name, output, order
+        self._name, self._output, self._order, self._sign = name, output, order, sign
         self._coordinates, self._values = tuple(coordinates), values
+
+    def on(self, name: str, values: dict[Request, Tensor]) -> Field:
+        """Name the same derivative of the same output anew, with the values it has on a set of points."""
+        return Field(name, self._output, self._order, self._coordinates, values, self._sign)
+
+    @property
+    def request(self) -> Request:
+        """What it asks of a model."""
+        return self._output, self._order
 
     def _look_up(self, what: Order | Laplacian) -> Tensor:
         try:
-            return self._values[self._output, what]
+            found = self._values[self._output, what]
         except KeyError:
             raise Missing((self._output, what)) from None
+        return found if self._sign > 0 else -found
 
     @property
     def value(self) -> Tensor:
@@ -72,7 +89,10 @@ class Field:
                     f"but the coordinates are {', '.join(self._coordinates)}."
                 )
             order[self._coordinates.index(coordinate)] += 1
-        return Field(self._name, self._output, tuple(order), self._coordinates, self._values)
+        return Field(self._name, self._output, tuple(order), self._coordinates, self._values, self._sign)
+
+    def __neg__(self) -> Field:
+        return Field(self._name, self._output, self._order, self._coordinates, self._values, -self._sign)
 
     def laplacian(self, *coordinates: str) -> Tensor:
         """Sum of the second derivatives by the named coordinates (all of them by default), shape (N,)."""
@@ -96,7 +116,7 @@ class Field:
 
     def __repr__(self) -> str:
         by = "".join(name * n for name, n in zip(self._coordinates, self._order, strict=True))
-        return f"Field({self._name}{'.' + by if by else ''})"
+        return f"Field({'-' if self._sign < 0 else ''}{self._name}{'.' + by if by else ''})"
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -118,5 +138,5 @@ def _operator(name: str) -> Callable[..., Tensor]:
     return apply
 
 
-for _name in "add radd sub rsub mul rmul truediv rtruediv pow rpow neg abs lt le gt ge".split():
+for _name in "add radd sub rsub mul rmul truediv rtruediv pow rpow abs lt le gt ge".split():
     setattr(Field, f"__{_name}__", _operator(f"__{_name}__"))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import LinearCall, NoRule, recording
-from pinnedu.problem import Problem, Sample
+from pinnedu.problem import Periodic, Problem, Sample
 
 BLOCK = 64
 """Points whose products are formed together: few enough to stay in the cache until they are written."""
@@ -25,6 +25,7 @@ def jacobian(
     points: Tensor | Sample,
     *,
     method: str = "auto",
+    chunk: int | None = None,
     out: dict[str, Tensor] | None = None,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Residuals and their derivatives by the weights, by name.
@@ -37,6 +38,9 @@ def jacobian(
     method : {"auto", "layers", "func"}
         "layers" is the fast path for weights of linear layers and unknowns of the problem; "func"
         takes any weights, by ``torch.func``; "auto" prefers the first where it applies.
+    chunk : int, optional
+        So many points at a time, to bound the memory that is needed beside the result; tied pairs of
+        points are taken all at once.
     out : dict, optional
         Keeps the Jacobians' memory from one call to the next: give the same dict again. The results
         of the earlier call are overwritten.
@@ -50,18 +54,21 @@ def jacobian(
     Raises
     ------
     ValueError
-        If "layers" is asked for and some weight lies outside linear layers.
+        If "layers" is asked for and some weight lies outside linear layers, or the chunk is below 1.
     """
     if method not in ("auto", "layers", "func"):
         raise ValueError(f"method={method!r} is unknown: choose 'auto', 'layers' or 'func'.")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk must be a number of points of at least 1, not {chunk!r}.")
     sample = {"interior": points} if isinstance(points, Tensor) else points
     results: dict[str, tuple[Tensor, Tensor]] = {}
     for name, own in sample.items():
-        found = _by_layers(model, problem, name, own, {} if out is None else out) if method != "func" else None
+        size = len(own) if chunk is None or isinstance(problem.conditions.get(name), Periodic) else chunk
+        found = _by_layers(model, problem, name, own, size, {} if out is None else out) if method != "func" else None
         if found is None:
             if method == "layers":
                 raise ValueError("Some weights of this model lie outside linear layers: use method='func'.")
-            found = _by_func(model, problem, name, own)
+            found = _by_func(model, problem, name, own, size)
         results |= found
     return {name: results[name] for name in problem.terms if name in results}
 
@@ -72,47 +79,56 @@ def weights_of(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _by_layers(
-    model: nn.Module, problem: Problem, name: str, points: Tensor, memory: dict[str, Tensor]
+    model: nn.Module, problem: Problem, name: str, points: Tensor, chunk: int, memory: dict[str, Tensor]
 ) -> dict[str, tuple[Tensor, Tensor]] | None:
     """The fast path for one set of points, or None where it does not apply."""
-    count = len(points)
-    unknowns = {
-        unknown: value.detach().expand(count).clone().requires_grad_()  # one for each point: a column of its own
-        for unknown, value in getattr(model, "unknowns", {}).items()
-    }
-    with torch.enable_grad(), recording() as tape:
-        blocks = problem.blocks(model, {name: points}, "taylor", unknowns)
-    weights = weights_of(model)
+    weights, columns, place = weights_of(model), 0, {}
+    for weight in weights.values():
+        place[id(weight)] = slice(columns, columns := columns + weight.numel())
+    residuals: dict[str, list[tuple[Tensor, ...]]] = {}
+    for start in range(0, len(points), chunk):
+        piece = points[start : start + chunk]
+        unknowns = {
+            unknown: value.detach().expand(len(piece)).clone().requires_grad_()  # one for each point: a column of its own
+            for unknown, value in getattr(model, "unknowns", {}).items()
+        }
+        with torch.enable_grad(), recording() as tape:
+            blocks = problem.blocks(model, {name: piece}, "taylor", unknowns)
+        if start == 0 and not _all_in_layers(weights, tape, unknowns):
+            return None
+        targets = [call.outputs for call in tape] + list(unknowns.values())
+        left = sum(len(parts) for parts in blocks.values())
+        for label, parts in blocks.items():
+            size = (len(parts), len(points), columns)
+            if label not in memory or memory[label].shape != size:
+                memory[label] = points.new_empty(size)
+            for block, rows in zip(parts, memory[label][:, start : start + chunk], strict=True):
+                left -= 1
+                gradients = torch.autograd.grad(
+                    block.sum(), targets, retain_graph=left > 0, allow_unused=True, materialize_grads=True
+                )
+                _fill(rows, tape, gradients, place)
+                for unknown, gradient in zip(unknowns, gradients[len(tape) :], strict=True):
+                    if f"unknowns.{unknown}" in weights:
+                        rows[:, place[id(weights[f"unknowns.{unknown}"])]] = gradient[:, None]
+            residuals.setdefault(label, []).append(tuple(block.detach() for block in parts))
+    results: dict[str, tuple[Tensor, Tensor]] = {}
+    for label, pieces in residuals.items():
+        residual = torch.cat([torch.cat(parts) for parts in zip(*pieces, strict=True)])
+        rows = memory[label]
+        if len(residual) < rows.shape[0] * rows.shape[1]:  # tied pairs of points: each residual sees two rows
+            rows = rows.view(len(rows), 2, -1, columns).sum(dim=1)
+        results[label] = residual, rows.view(-1, columns)
+    return results
+
+
+def _all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns: dict[str, Tensor]) -> bool:
+    """Whether every weight belongs to a linear layer that was called, or is an unknown of the problem."""
     own = {f"unknowns.{unknown}" for unknown in unknowns}
     used = {id(weight) for call in tape for weight in (call.weight, call.bias)}
     if not tape or any(id(weight) not in used and label not in own for label, weight in weights.items()):
-        return None
-    if any(not call.weight.is_leaf for call in tape):
-        return None  # a weight computed from others, as in weight normalization
-    targets = [call.outputs for call in tape] + list(unknowns.values())
-    start, place = 0, {}
-    for weight in weights.values():
-        place[id(weight)] = slice(start, start := start + weight.numel())
-    results: dict[str, tuple[Tensor, Tensor]] = {}
-    left = sum(len(parts) for parts in blocks.values())
-    for label, parts in blocks.items():
-        size = (len(parts), count, start)
-        if label not in memory or memory[label].shape != size:
-            memory[label] = points.new_empty(size)
-        for block, rows in zip(parts, memory[label], strict=True):
-            left -= 1
-            gradients = torch.autograd.grad(
-                block.sum(), targets, retain_graph=left > 0, allow_unused=True, materialize_grads=True
-            )
-            _fill(rows, tape, gradients, place)
-            for unknown, gradient in zip(unknowns, gradients[len(tape) :], strict=True):
-                if f"unknowns.{unknown}" in weights:
-                    rows[:, place[id(weights[f"unknowns.{unknown}"])]] = gradient[:, None]
-        columns = memory[label]
-        if len(parts[0]) < count:  # tied pairs of points: each residual sees two rows
-            columns = columns.view(len(parts), 2, -1, start).sum(dim=1)
-        results[label] = (torch.cat(parts).detach(), columns.view(-1, start))
-    return results
+        return False
+    return all(call.weight.is_leaf for call in tape)  # else computed from others, as in weight normalization
 
 
 def _fill(rows: Tensor, tape: list[LinearCall], gradients: tuple[Tensor, ...], place: dict[int, slice]) -> None:
@@ -133,7 +149,9 @@ def _fill(rows: Tensor, tape: list[LinearCall], gradients: tuple[Tensor, ...], p
         done |= {id(call.weight), id(call.bias)}
 
 
-def _by_func(model: nn.Module, problem: Problem, name: str, points: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+def _by_func(
+    model: nn.Module, problem: Problem, name: str, points: Tensor, chunk: int
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Any model: reverse mode for each point, batched by ``torch.func.vmap``."""
     weights = {label: weight.detach() for label, weight in weights_of(model).items()}
     unknown_names = set(getattr(model, "unknowns", {}))
@@ -154,10 +172,10 @@ def _by_func(model: nn.Module, problem: Problem, name: str, points: Tensor) -> d
         return {label: [block[0] for block in parts] for label, parts in blocks.items()}
 
     try:
-        values = torch.func.vmap(residuals, in_dims=(None, 0))(weights, own)
+        values = torch.func.vmap(residuals, in_dims=(None, 0), chunk_size=chunk)(weights, own)
     except NoRule:
         return _one_by_one(model, problem, name, points)
-    slopes = torch.func.vmap(torch.func.jacrev(residuals), in_dims=(None, 0))(weights, own)
+    slopes = torch.func.vmap(torch.func.jacrev(residuals), in_dims=(None, 0), chunk_size=chunk)(weights, own)
     return {
         label: (
             torch.cat(values[label]),

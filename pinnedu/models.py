@@ -50,12 +50,15 @@ class PeriodicEmbedding(nn.Module):
     Parameters
     ----------
     box : Box
+    guesses : dict of coordinate to float, optional
+        First guesses of periods that are not known: training refines them. A coordinate without one
+        has the length of its interval as its period, exactly.
     **harmonics : int
         Coordinates and how many harmonics to feed in: ``x=2`` gives cos, sin of w x and 2 w x,
-        w = 2 pi over the length of x's interval. The other coordinates are normalized to [-1, 1].
+        w = 2 pi / period. The other coordinates are normalized to [-1, 1].
     """
 
-    def __init__(self, box: Box, **harmonics: int) -> None:
+    def __init__(self, box: Box, guesses: Mapping[str, float] | None = None, /, **harmonics: int) -> None:
         super().__init__()
         if not harmonics:
             raise ValueError("PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding(box, x=1).")
@@ -63,21 +66,40 @@ class PeriodicEmbedding(nn.Module):
         for name, count in harmonics.items():
             if count < 1:
                 raise ValueError(f"PeriodicEmbedding needs at least one harmonic of {name}, not {count}.")
+        for name, period in (guesses or {}).items():
+            if name not in harmonics:
+                raise ValueError(f"PeriodicEmbedding guesses a period of {name!r}: say how many harmonics, {name}=1.")
+            if not (math.isfinite(period) and period > 0):
+                raise ValueError(f"The period of {name} must be positive, not {period!r}.")
         self.normalize = Normalize(box)
+        self.frequencies = nn.ModuleDict()  # linear layers: so the Jacobian's fast path sees them
+        for name, period in (guesses or {}).items():
+            self.frequencies[name] = nn.Linear(1, 1, bias=False, dtype=torch.float64)
+            nn.init.constant_(self.frequencies[name].weight, 2 * math.pi / period)  # type: ignore[arg-type]
+        self.names = box.names
         self.harmonics = {box.names.index(name): count for name, count in harmonics.items()}
         self.out_features = box.dim + sum(2 * count - 1 for count in harmonics.values())
 
     def forward(self, points: Tensor) -> Tensor:
         features = []
         normalized = self.normalize(points)
-        for i in range(points.shape[1]):
+        for i, name in enumerate(self.names):
+            own = slice(i, i + 1)
             if i not in self.harmonics:
-                features.append(normalized[:, i : i + 1])
+                features.append(normalized[:, own])
                 continue
+            learned = name in self.frequencies
+            angle = self.frequencies[name](points[:, own]) if learned else math.pi * normalized[:, own]
             for k in range(1, self.harmonics[i] + 1):
-                angle = normalized[:, i : i + 1] * (k * math.pi)
-                features += [torch.cos(angle), torch.sin(angle)]
+                features += [torch.cos(k * angle), torch.sin(k * angle)]
         return torch.cat(features, dim=1)
+
+    def period(self, name: str) -> float:
+        """Tell the period of a coordinate as it is now."""
+        i = self.names.index(name)
+        if name in self.frequencies:
+            return 2 * math.pi / self.frequencies[name].weight.item()  # type: ignore[operator]
+        return float(2 / self.normalize.factor[i])
 
 
 class FourierFeatures(nn.Module):

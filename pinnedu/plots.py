@@ -221,12 +221,10 @@ def _grid(problem: Problem, at: Mapping[str, float] | None) -> Tensor:
 
 def _values(source: Any, problem: Problem, field: str, at: Mapping[str, float] | None) -> np.ndarray:
     """Values of a field of a model, or of the exact solution, on the grid of the free coordinates."""
-    if field not in problem.fields:
-        raise ValueError(f"There is no field {field!r}: the fields are {', '.join(problem.fields)}.")
     points = _grid(problem, at)
     if isinstance(source, nn.Module):
         with torch.no_grad():
-            values = source(points.to(next(source.parameters())))[:, problem.fields.index(field)]
+            values = problem.values(source, points, [field])[field]
     else:
         values = source(points)[field]
     count = len(_free(problem, at))

@@ -114,7 +114,7 @@ class Observed:
     points : array or Tensor, shape (N, d)
         In the order of the domain's coordinates.
     **values : array or Tensor, shape (N,)
-        Measurements by field name.
+        Measurements by name of a field or of a derived quantity.
     """
 
     def __init__(self, points: Any, **values: Any) -> None:
@@ -135,9 +135,9 @@ class Observed:
         if outside:
             raise ValueError(f"The data {name!r} has {outside} points outside the domain {problem.domain}.")
         for output, value in self.values.items():
-            if output not in problem.fields:
+            if output not in problem.quantities:
                 raise ValueError(
-                    f"The data {name!r} gives {output!r}, but the fields are {', '.join(problem.fields)}."
+                    f"The data {name!r} gives {output!r}, but the fields are {', '.join(problem.quantities)}."
                 )
             if value.shape != (len(self.where),):
                 raise ValueError(
@@ -172,6 +172,10 @@ class Problem:
         Names of the model's outputs, in order.
     unknowns : dict of name to float
         Parameters of the equations to be found, with their first guesses.
+    derived : dict of name to callable, optional
+        Quantities made of the fields, such as the velocities of a stream function,
+        ``{"u": lambda psi: psi.y, "v": lambda psi: -psi.x}``: each a derivative of a field, up to its
+        sign. Equations and data use them like fields.
     exact : callable, optional
         The solution: gets coordinates by name, returns (N,), or a dict of field to (N,).
 
@@ -187,6 +191,8 @@ class Problem:
     fields: Sequence[str] = ("u",)
     unknowns: Mapping[str, float] = field(default_factory=dict)
     exact: Callable[..., Any] | None = None
+    derived: Mapping[str, Callable[..., Field]] = field(default_factory=dict)
+    _fields: dict[str, Field] = field(default_factory=dict, init=False, repr=False)
     _requests: dict[str, set[Request]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -197,10 +203,11 @@ class Problem:
                 raise ValueError(f"{what} must be a dict of name to what holds there, not {given!r}.")
         if isinstance(self.fields, str):
             raise ValueError(f'fields is a tuple of names, such as ("{self.fields}",), not a string.')
-        names = [*self.fields, *self.domain.names, *self.unknowns]
+        names = [*self.fields, *self.derived, *self.domain.names, *self.unknowns]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"The name {name!r} is used twice among fields, coordinates and unknowns.")
+        self._name_quantities()
         for name in self.conditions:
             if name in self.equations or name == "interior":
                 raise ValueError(f"The condition {name!r} needs a name of its own: it is taken.")
@@ -221,9 +228,26 @@ class Problem:
         """Names of all residuals: equations first, then conditions."""
         return (*self.equations, *self.conditions)
 
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """Names of all that has a value at a point: fields first, then what is derived from them."""
+        return tuple(self._fields)
+
+    def _name_quantities(self) -> None:
+        """Find out once which derivative of which output each name stands for."""
+        coordinates = self.domain.names
+        for output, name in enumerate(self.fields):
+            self._fields[name] = Field(name, output, (0,) * len(coordinates), coordinates, {})
+        for name, function in self.derived.items():
+            self._check_signature(name, function, self.fields)
+            made = function(**{parameter: self._fields[parameter] for parameter in parameters(function)})
+            if not isinstance(made, Field):
+                raise ValueError(f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x.")
+            self._fields[name] = made.on(name, {})
+
     def check_arguments(self, name: str, equation: Equation) -> None:
         """Raise ValueError if an equation asks for something that is no field, coordinate or unknown."""
-        self._check_signature(name, equation, (*self.fields, *self.domain.names, *self.unknowns))
+        self._check_signature(name, equation, (*self.quantities, *self.domain.names, *self.unknowns))
 
     @staticmethod
     def _check_signature(name: str, function: Any, available: Sequence[str]) -> None:
@@ -336,15 +360,32 @@ class Problem:
         self, name: str, points: Tensor, values: dict[Request, Tensor], unknowns: Mapping[str, Tensor]
     ) -> dict[str, list[Tensor]]:
         """Residuals of the equations (on the interior) or of one condition."""
-        coordinates, zero = self.domain.names, (0,) * self.domain.dim
-        arguments: Arguments = dict(zip(coordinates, points.unbind(dim=1), strict=False))
-        for output, field_name in enumerate(self.fields):
-            arguments[field_name] = Field(field_name, output, zero, coordinates, values)
+        arguments: Arguments = dict(zip(self.domain.names, points.unbind(dim=1), strict=False))
+        arguments |= {quantity: made.on(quantity, values) for quantity, made in self._fields.items()}
         for unknown, guess in self.unknowns.items():
             arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_tensor(float(guess))
         if name != "interior":
             return {name: self.conditions[name].blocks(name, arguments, self, points[:, self.domain.dim :])}
         return {equation: call(equation, function, arguments) for equation, function in self.equations.items()}
+
+    def values(
+        self, model: nn.Module, points: Tensor, names: Sequence[str] = (), derivatives: str | Engine = "taylor"
+    ) -> dict[str, Tensor]:
+        """Evaluate fields and derived quantities, all of them unless named, each (N,), with their graph.
+
+        Raises
+        ------
+        ValueError
+            If a name is neither a field nor derived.
+        """
+        for name in names:
+            if name not in self._fields:
+                raise ValueError(f"There is no field {name!r}: the fields are {', '.join(self.quantities)}.")
+        weight = next(model.parameters(), points)
+        points = points.to(device=weight.device, dtype=weight.dtype)
+        wanted = {name: self._fields[name] for name in names or self.quantities}
+        found = _derivatives.engine(derivatives)(model, points, {made.request for made in wanted.values()})
+        return {name: made.on(name, found).value for name, made in wanted.items()}
 
     def solution(self, points: Tensor) -> dict[str, Tensor]:
         """The exact solution by field, each (N,), in the dtype and on the device of the points.

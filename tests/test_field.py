@@ -148,6 +148,10 @@ def test_powers_and_signs():
     assert torch.equal(2**u, 2**U)
     assert torch.equal(abs(u) ** u.x, U.abs() ** W)
     assert torch.equal(-u, -U)
+    assert torch.equal((-u).x, -W)
+    minus = -u
+    assert torch.equal(-minus, U)
+    assert repr(-u.x) == "Field(-u.x)"
     assert torch.equal(abs(u), U.abs())
 
 

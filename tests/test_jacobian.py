@@ -162,6 +162,25 @@ def test_memory_of_another_size_is_not_used():
     assert torch.equal(jacobian(model, HEAT, points, out=memory)["heat"][1], jacobian(model, HEAT, points)["heat"][1])
 
 
+@pytest.mark.parametrize("method", ["layers", "func"])
+@pytest.mark.parametrize("chunk", [1, 4, 100])
+def test_chunks_give_the_same_rows(method, chunk):
+    model, sample = mlp(FLOW), FLOW.sample(Points(6, 4), generator=torch.Generator().manual_seed(0))
+    whole, pieces = jacobian(model, FLOW, sample), jacobian(model, FLOW, sample, method=method, chunk=chunk)
+    for name in whole:
+        assert torch.allclose(whole[name][0], pieces[name][0], rtol=1e-12, atol=1e-14)
+        assert torch.allclose(whole[name][1], pieces[name][1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_learned_period_is_in_a_layer():
+    torch.manual_seed(0)
+    model = MLP(HEAT, hidden=(5,), embedding=PeriodicEmbedding(HEAT.domain, {"t": 0.7}, t=2))
+    sample = HEAT.sample(Points(6, 4))
+    found, defined = jacobian(model, HEAT, sample, method="layers"), one_by_one(model, HEAT, sample)
+    for name in defined:
+        assert torch.allclose(found[name][1], defined[name][1], rtol=1e-10, atol=1e-11)
+
+
 # --- models with other weights
 
 
@@ -201,6 +220,11 @@ def test_a_model_that_jets_do_not_know():
         HEAT.residuals(model, points)
     expected = one_by_one(model, HEAT, {"interior": points})["heat"][1]
     assert torch.allclose(jacobian(model, HEAT, points)["heat"][1], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_chunk_without_points_is_refused():
+    with pytest.raises(ValueError, match="chunk must be a number of points of at least 1, not 0"):
+        jacobian(mlp(HEAT), HEAT, BOX.sample(4), chunk=0)
 
 
 def test_an_unknown_method_is_refused():

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pinnedu import MLP, Box, HardConstraint, Normalize, PeriodicEmbedding, Problem
+from pinnedu import MLP, Box, GaussNewton, HardConstraint, Normalize, PeriodicEmbedding, Points, Problem, fit
 from pinnedu.models import draw
 
 BOX = Box(x=(-1, 3), t=(0, 10))
@@ -141,6 +141,17 @@ def test_periodic_embedding_feeds_the_harmonics_named():
     assert PeriodicEmbedding(BOX, x=1, t=3).out_features == PeriodicEmbedding(BOX, x=1, t=3)(POINTS).shape[1] == 8
 
 
+def test_a_guessed_period_is_learned():
+    wave = Problem(BOX, {"wave": lambda u, x: u - torch.sin(2.2 * x)})
+    torch.manual_seed(0)
+    embedding = PeriodicEmbedding(BOX, {"x": 3.0}, x=1)
+    assert embedding.period("x") == pytest.approx(3.0)
+    assert PeriodicEmbedding(BOX, x=1).period("x") == pytest.approx(4.0)
+    model = MLP(wave, hidden=(), embedding=embedding)
+    fit(model, wave, optimizer=GaussNewton(), steps=30, points=Points(50), seed=0, progress=False)
+    assert embedding.period("x") == pytest.approx(2 * pi / 2.2, rel=1e-8)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -150,6 +161,8 @@ def test_periodic_embedding_feeds_the_harmonics_named():
         ),
         (lambda: PeriodicEmbedding(BOX, y=1), "PeriodicEmbedding names 'y', but the coordinates are x, t"),
         (lambda: PeriodicEmbedding(BOX, x=0), "PeriodicEmbedding needs at least one harmonic of x, not 0"),
+        (lambda: PeriodicEmbedding(BOX, {"t": 6.0}, x=1), "guesses a period of 't': say how many harmonics, t=1"),
+        (lambda: PeriodicEmbedding(BOX, {"t": 0.0}, t=1), r"The period of t must be positive, not 0\.0"),
         (lambda: Normalize(BOX, scale={"y": 2.0}), "scale names 'y', but the coordinates are x, t"),
     ],
 )

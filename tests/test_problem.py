@@ -297,6 +297,46 @@ def test_a_problem_without_a_solution_says_so():
         Problem(BOX, {}).solution(X)
 
 
+# --- derived quantities
+
+
+def stream(**more):
+    velocity = {"u": lambda psi: psi.t, "v": lambda psi: -psi.x}
+    return Problem(BOX, more.pop("equations", {}), fields=("psi",), derived=velocity, **more)
+
+
+def test_derived_quantities_are_fields_to_equations(square):
+    equations = {"mass": lambda u, v: u.x + v.t, "v": lambda v: v, "vx": lambda v: v.x, "lap": lambda v: v.laplacian("x")}
+    problem = stream(equations=equations)
+    found = problem.residuals(square, X, "autograd")  # psi = x^2 t + 3 t
+    x, t = X.unbind(1)
+    assert torch.allclose(found["mass"], torch.zeros(3, dtype=X.dtype))
+    assert torch.allclose(found["v"], -2 * x * t)
+    assert torch.allclose(found["vx"], -2 * t)
+    assert torch.allclose(found["lap"], torch.zeros(3, dtype=X.dtype))
+
+
+def test_derived_quantities_are_measured(square):
+    x, t = X.unbind(1)
+    problem = stream(conditions={"data": Observed(X, u=x**2 + 4, v=-2 * x * t)})
+    found = problem.residuals(square, problem.sample(), "autograd")["data"]
+    assert torch.allclose(found, torch.tensor([-1.0, -1, -1, 0, 0, 0], dtype=X.dtype))
+
+
+def test_values_of_fields_and_of_what_is_derived(square):
+    problem = stream()
+    assert problem.quantities == ("psi", "u", "v")
+    found = problem.values(square, X, derivatives="autograd")
+    x, t = X.unbind(1)
+    assert list(found) == ["psi", "u", "v"]
+    assert torch.allclose(found["psi"], x**2 * t + 3 * t)
+    assert torch.allclose(found["v"], -2 * x * t)
+    model = MLP(problem)
+    assert torch.allclose(problem.values(model, X, ["psi"])["psi"], model(X)[:, 0])
+    with pytest.raises(ValueError, match="There is no field 'w': the fields are psi, u, v"):
+        problem.values(model, X, ["w"])
+
+
 # --- bad input
 
 
@@ -322,6 +362,9 @@ ok = lambda u: u
         (lambda: Problem(BOX, {}, exact=1.0), "'exact' must be a function"),
         (lambda: Problem(BOX, {}, fields="uv"), r'fields is a tuple of names, such as \("uv",\), not a string'),
         (lambda: Problem(BOX, {}, fields=("u", "x")), "The name 'x' is used twice"),
+        (lambda: Problem(BOX, {}, derived={"u": lambda u: u.x}), "The name 'u' is used twice"),
+        (lambda: Problem(BOX, {}, derived={"w": lambda x: x}), "'w' asks for 'x', but there is only u"),
+        (lambda: Problem(BOX, {}, derived={"w": lambda u: 2.0}), "The derived 'w' must be a derivative of a field"),
         (lambda: Problem(BOX, {}, fields=("u", "u")), "The name 'u' is used twice"),
         (lambda: Problem(BOX, {}, unknowns={"t": 0.0}), "The name 't' is used twice among fields, coordinates"),
         (lambda: Problem(BOX, {}, unknowns={"D": nan}), "The first guess of the unknown 'D' must be a finite number"),
