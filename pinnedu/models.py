@@ -53,12 +53,21 @@ class PeriodicEmbedding(nn.Module):
     guesses : dict of coordinate to float, optional
         First guesses of periods that are not known: training refines them. A coordinate without one
         has the length of its interval as its period, exactly.
+    scale : float or dict of coordinate to float
+        The other coordinates are normalized to [-scale, scale], as by :class:`Normalize`.
     **harmonics : int
         Coordinates and how many harmonics to feed in: ``x=2`` gives cos, sin of w x and 2 w x,
-        w = 2 pi / period. The other coordinates are normalized to [-1, 1].
+        w = 2 pi / period.
     """
 
-    def __init__(self, box: Box, guesses: Mapping[str, float] | None = None, /, **harmonics: int) -> None:
+    def __init__(
+        self,
+        box: Box,
+        guesses: Mapping[str, float] | None = None,
+        scale: float | Mapping[str, float] = 1.0,
+        /,
+        **harmonics: int,
+    ) -> None:
         super().__init__()
         if not harmonics:
             raise ValueError("PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding(box, x=1).")
@@ -71,35 +80,36 @@ class PeriodicEmbedding(nn.Module):
                 raise ValueError(f"PeriodicEmbedding guesses a period of {name!r}: say how many harmonics, {name}=1.")
             if not (math.isfinite(period) and period > 0):
                 raise ValueError(f"The period of {name} must be positive, not {period!r}.")
-        self.normalize = Normalize(box)
+        self.normalize = Normalize(box, scale)
+        self.lengths = dict(zip(box.names, (box.high - box.low).tolist(), strict=True))
         self.frequencies = nn.ModuleDict()  # linear layers: so the Jacobian's fast path sees them
         for name, period in (guesses or {}).items():
             self.frequencies[name] = nn.Linear(1, 1, bias=False, dtype=torch.float64)
             nn.init.constant_(self.frequencies[name].weight, 2 * math.pi / period)  # type: ignore[arg-type]
-        self.names = box.names
         self.harmonics = {box.names.index(name): count for name, count in harmonics.items()}
         self.out_features = box.dim + sum(2 * count - 1 for count in harmonics.values())
 
     def forward(self, points: Tensor) -> Tensor:
         features = []
         normalized = self.normalize(points)
-        for i, name in enumerate(self.names):
+        for i, name in enumerate(self.lengths):
             own = slice(i, i + 1)
             if i not in self.harmonics:
                 features.append(normalized[:, own])
                 continue
-            learned = name in self.frequencies
-            angle = self.frequencies[name](points[:, own]) if learned else math.pi * normalized[:, own]
+            if name in self.frequencies:
+                angle = self.frequencies[name](points[:, own])
+            else:
+                angle = (2 * math.pi / self.lengths[name]) * (points[:, own] - self.normalize.center[i])
             for k in range(1, self.harmonics[i] + 1):
                 features += [torch.cos(k * angle), torch.sin(k * angle)]
         return torch.cat(features, dim=1)
 
     def period(self, name: str) -> float:
         """Tell the period of a coordinate as it is now."""
-        i = self.names.index(name)
         if name in self.frequencies:
             return 2 * math.pi / self.frequencies[name].weight.item()  # type: ignore[operator]
-        return float(2 / self.normalize.factor[i])
+        return self.lengths[name]
 
 
 class FourierFeatures(nn.Module):
