@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,6 +91,13 @@ class _LevenbergMarquardt:
             self.raise_by *= 2
         self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
         raise Finished("no step lowers the loss any more")
+
+    def state(self) -> dict[str, Any]:
+        return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        self.mu, self.raise_by = state["mu"], state["raise_by"]
+        self.last = None if state["last"] is None else state["last"].to(self.weights[0])
 
     def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
         """A step for the present mu and its bend; no step where mu is too small to trust one."""

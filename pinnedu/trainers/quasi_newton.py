@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +81,17 @@ class _Broyden:
         self.update(torch.from_numpy(step), torch.from_numpy(self.gradient - gradient), torch.from_numpy(gradient), length)
         self.loss_before = loss
         return terms
+
+    def state(self) -> dict[str, Any]:
+        arrays = {"at": torch.from_numpy(self.at), "gradient": torch.from_numpy(self.gradient)}
+        numbers = {"loss": self.loss, "loss_before": self.loss_before}
+        return {**arrays, **numbers, "terms": self.terms, "inverse": self.inverse}
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        self.at, self.gradient = state["at"].numpy(), state["gradient"].numpy()
+        self.loss, self.loss_before = state["loss"], state["loss_before"]
+        self.terms, self.inverse = state["terms"].to(self.weights[0]), state["inverse"]
+        self.sample = objective.sample
 
     def evaluate(self, objective: Objective, position: np.ndarray) -> _Broyden:
         """Move the model to a position and find loss, terms and gradient there, unless it is there already."""
