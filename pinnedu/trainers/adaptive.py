@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pinnedu.device import move
 from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem
@@ -42,8 +43,10 @@ def adapt(
     with torch.no_grad():
         found = problem.blocks(model, {"interior": candidates}, derivatives)
     violation = torch.stack([block.square() for blocks in found.values() for block in blocks]).sum(dim=0)
-    if not bool(torch.isfinite(violation).all()):
-        return interior  # the loss tells of it
-    density = (violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1).cpu()
-    chosen = torch.multinomial(density, count, generator=generator)
-    return torch.cat([interior[count:], candidates[chosen.to(candidates.device)]])
+    density = violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1
+    # A race: waiting times of rate `density`, and the first ones home are drawn with these probabilities
+    # without replacement. It is what torch.multinomial does, without a look at the numbers.
+    times = torch.empty(len(density), dtype=torch.float64).exponential_(generator=generator)
+    chosen = candidates[(density / move(times, interior.device, interior.dtype)).topk(count).indices]
+    # Where a violation is no number the points stay; the loss tells of it.
+    return torch.cat([interior[count:], torch.where(torch.isfinite(violation).all(), chosen, interior[:count])])

@@ -39,6 +39,7 @@ class Objective:
         self.model, self.problem, self.sample, self.derivatives = model, problem, sample, derivatives
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
         self._first: Tensor | None = None
+        self._vector: tuple[list[float], Tensor] | None = None
         self._memory: dict[str, Tensor] = {}
 
     def residuals(self) -> dict[str, Tensor]:
@@ -55,7 +56,14 @@ class Objective:
         terms = self.terms()
         if self._first is None:
             self._first = terms.detach()
-        return terms @ terms.new_tensor(list(self.weights.values()))
+        return terms @ self.term_weights(terms)
+
+    def term_weights(self, like: Tensor) -> Tensor:
+        """The weights as a vector, made anew only when they change: making it stops a GPU."""
+        values = list(self.weights.values())
+        if self._vector is None or self._vector[0] != values:
+            self._vector = values, like.new_tensor(values)
+        return self._vector[1]
 
     def linearize(self) -> list[tuple[Tensor, Tensor]]:
         """Residuals and Jacobian by the weights, scaled by sqrt(w_k / N_k), one pair for each term."""
