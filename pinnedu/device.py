@@ -26,7 +26,7 @@ def choose(device: str | torch.device = "auto", dtype: torch.dtype = torch.float
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
         raise ValueError(f"The device {device!r} cannot be used here ({reason}): choose 'cpu' or 'auto'.") from None
     if chosen.type == "mps" and dtype == torch.float64:
         warnings.warn("MPS has no float64: training runs in float32, where small errors are hidden.", stacklevel=3)

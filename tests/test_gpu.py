@@ -15,6 +15,7 @@ from pinnedu.trainers import loop
 # Looked up here, for the tests themselves are told that there is none.
 AVAILABLE = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 pytestmark = pytest.mark.gpu
+SOME = Points(200, 30)
 
 
 @pytest.fixture(params=AVAILABLE)
@@ -29,7 +30,7 @@ def tolerance(device):
     return 1e-6 if device == "cuda" else 1e-2
 
 
-def train(device, optimizer, steps, *, points=Points(200, 30), single=False, **options):
+def train(device, optimizer, steps, *, points=SOME, single=False, **options):
     dtype = torch.float32 if device == "mps" or single else torch.float64
     heat = problems.heat()
     model = MLP(heat, hidden=(10, 10))
