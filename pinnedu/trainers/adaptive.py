@@ -9,6 +9,7 @@ from pinnedu.device import move
 from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem
+from pinnedu.trainers.parallel import ALONE, Team
 
 POOL = 10  # candidates for each point that is kept
 
@@ -20,6 +21,7 @@ def adapt(
     points: Points,
     derivatives: str | Engine,
     generator: torch.Generator,
+    team: Team = ALONE,
 ) -> Tensor:
     """Replace a share of the interior points by points drawn where the equations are violated most.
 
@@ -41,8 +43,9 @@ def adapt(
         POOL * count, generator=generator, device=interior.device, dtype=interior.dtype
     )
     with torch.no_grad():
-        found = problem.blocks(model, {"interior": candidates}, derivatives)
+        found = problem.blocks(model, {"interior": team.own(candidates)}, derivatives)
     violation = torch.stack([block.square() for blocks in found.values() for block in blocks]).sum(dim=0)
+    violation = team.scatter(violation, len(candidates))
     density = violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1
     # A race: waiting times of rate `density`, and the first ones home are drawn with these probabilities
     # without replacement. It is what torch.multinomial does, without a look at the numbers.

@@ -62,16 +62,16 @@ class Checkpoint:
                 f"The optimizer {name_of(run.optimizer)} cannot be kept in a checkpoint: its steps need the methods "
                 "state() and restore(state, objective)."
             )
-        raw = self.read()
+        raw = run.team.agree(self.read())
         if raw is not None:
             self.resume(run, self.parse(raw, identity(run)))
-        elif trouble := self.write(content(run)):
+        elif trouble := self.write(content(run), run.team.rank):
             raise ValueError(trouble[:-1] + ": name a file in a folder that exists and can be written to.")
         run.checkpoint = self
 
     def save(self, run: _Run) -> None:
         """Write the run as it is; a full disk is told of once and does not end training."""
-        trouble = self.write(content(run))
+        trouble = self.write(content(run), run.team.rank)
         if trouble and not self.trouble:
             warnings.warn(trouble, stacklevel=5)
             run.warnings.append(trouble)
@@ -120,8 +120,10 @@ class Checkpoint:
             f"The checkpoint '{self.path}' is of another run ({difference}): name another file, or remove it."
         )
 
-    def write(self, what: Content) -> str:
-        """Write, and say in one sentence what went wrong; empty if all is well."""
+    def write(self, what: Content, rank: int = 0) -> str:
+        """Write, and say in one sentence what went wrong; empty if all is well. Of many processes the first writes."""
+        if rank > 0:
+            return ""
         start = time.monotonic()
         buffer = io.BytesIO()  # torch's own writer hides what the disk says
         torch.save({"format": FORMAT, **what}, buffer)
@@ -179,7 +181,7 @@ def content(run: _Run) -> Content:
         "model": run.model.state_dict(),
         "optimizer": run.take_step.state(),
         "random": [run.training.get_state(), run.looking.get_state(), torch.get_rng_state()],
-        "sample": run.objective.sample,
+        "sample": run.objective.whole,
         "weights": run.objective.weights,
         "rows": torch.stack(run.rows) if run.rows else torch.zeros(0, len(problem.terms)),
         "found": torch.stack(run.found) if run.found else torch.zeros(0, len(problem.unknowns)),

@@ -20,6 +20,7 @@ from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.models import draw
 from pinnedu.problem import Problem, Sample
+from pinnedu.trainers import parallel
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.checkpoint import Checkpoint
 from pinnedu.trainers.ending import Interruption, out_of_memory
@@ -99,7 +100,8 @@ def fit(
     run = _Run(model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every)
     if keep is not None:
         keep.open(run)
-    bar = tqdm(total=steps, initial=len(run.rows), disable=not progress or os.environ.get("PINNEDU_PROGRESS") == "0", leave=False)
+    quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0" or run.team.rank > 0
+    bar = tqdm(total=steps, initial=len(run.rows), disable=quiet, leave=False)
     with bar:
         run.train(callbacks, bar)
     return run.result()
@@ -140,6 +142,7 @@ class _Run:
                 raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
             if not weight >= 0:
                 raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+        self.team = parallel.team()
         self.optimizer = resolve(optimizer)
         self.steps, self.limit, self.error_every = steps, seconds, error_every
         self.points = points or Points()
@@ -147,7 +150,7 @@ class _Run:
         if self.points.adaptive and not self.every:
             raise ValueError("Adaptive points take effect when drawn again: give Points(resample=...), in steps.")
         self.device, self.dtype = _device.choose(device, dtype)
-        stream = int(torch.randint(2**31, (1,))) if seed is None else seed
+        stream = self.team.agree(int(torch.randint(2**31, (1,))) if seed is None else seed)
         # Training points and fresh points come from streams of their own: looking does not change training.
         self.training = torch.Generator().manual_seed(stream)
         self.looking = torch.Generator().manual_seed(stream + 2**31)
@@ -159,9 +162,11 @@ class _Run:
         if missing := [name for name in problem.unknowns if name not in learned]:
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
+        self.team.copy(model.state_dict().values())
         self.term_weights = weights
-        self.objective = Objective(model, problem, self.draw_points(self.points, self.training), weights, derivatives)
-        check_model(model, problem, self.objective.sample["interior"][:2])
+        sample = self.draw_points(self.points, self.training)
+        self.objective = Objective(model, problem, sample, weights, derivatives, team=self.team)
+        check_model(model, problem, self.objective.whole["interior"][:2])
         self.check_equations()
 
         self.take_step = self.optimizer.start(self.model)
@@ -189,7 +194,13 @@ class _Run:
         """Draw all points again, a share of them where the residual is large."""
         sample = self.draw_points(self.points, self.training)
         sample["interior"] = adapt(
-            sample["interior"], self.model, self.problem, self.points, self.objective.derivatives, self.training
+            sample["interior"],
+            self.model,
+            self.problem,
+            self.points,
+            self.objective.derivatives,
+            self.training,
+            self.team,
         )
         self.objective.sample = sample
 
@@ -216,7 +227,7 @@ class _Run:
                 self.model.load_state_dict(self.kept[1])
                 self.stopped += f" in mid-step; the weights of step {self.kept[0]} are restored" * bool(self.rows)
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
+            if not out_of_memory(error) or self.team.size > 1:  # the others would wait for this one
                 raise
             self.trouble = f"memory ran out at step {len(self.rows) + 1}"
             remedy = "use fewer points or a smaller model"
@@ -260,6 +271,8 @@ class _Run:
                 if self.problem.unknowns:
                     self.found.append(self.present_unknowns())
                 elapsed += time.perf_counter() - start
+                if self.limit is not None:
+                    elapsed = self.team.agree(elapsed)  # all end at the same step
                 self.times.append(elapsed)
                 self.moving = False
                 bar.update()
@@ -287,7 +300,7 @@ class _Run:
             return
         # Uniform whatever the training points are: a grid drawn again would be the same grid.
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
-        fresh = Objective(self.model, self.problem, sample, self.objective.weights, self.objective.derivatives)
+        fresh = self.judge(sample)
         with torch.no_grad():
             terms = fresh.terms().tolist()
         self.trouble = self.broken(terms, f"on fresh points at step {step}")
@@ -299,13 +312,18 @@ class _Run:
             self.best = self.kept
         bar.set_postfix_str(f"loss {loss:.1e}", refresh=False)
 
+    def judge(self, sample: Sample) -> Objective:
+        """The objective on other points."""
+        training = self.objective
+        return Objective(self.model, self.problem, sample, training.weights, training.derivatives, team=self.team)
+
     def prefer_best(self) -> None:
         """Return to the best weights looked at, if on the same fresh points they are better than the present ones."""
         step, weights = self.best
         if step in (0, len(self.rows)):
             return
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
-        fresh = Objective(self.model, self.problem, sample, self.objective.weights, self.objective.derivatives)
+        fresh = self.judge(sample)
         present = copy.deepcopy(self.model.state_dict())
         with torch.no_grad():
             now = float(fresh.loss())

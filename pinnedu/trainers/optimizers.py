@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,10 +52,12 @@ class TorchStep:
         self.optimizer, self.scale = optimizer, scale
 
     def __call__(self, objective: Objective) -> Tensor:
+        weights = [w for group in self.optimizer.param_groups for w in group["params"] if w.requires_grad]
+
         def closure() -> Tensor:
-            self.optimizer.zero_grad()
-            loss = self.scale * objective.loss()
-            loss.backward()
+            loss, gradients = objective.loss_and_gradient(weights, self.scale)
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient
             return loss
 
         self.optimizer.step(closure)  # type: ignore[arg-type]
@@ -159,8 +161,7 @@ class _Descent:
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
 
     def __call__(self, objective: Objective) -> Tensor:
-        gradients = torch.autograd.grad(objective.loss(), self.weights, materialize_grads=True, allow_unused=True)
-        direction = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        direction = flat(objective.loss_and_gradient(self.weights)[1], self.weights)
         if self.options.preconditioner is not None:
             direction = self.options.preconditioner(objective, direction)
         with torch.no_grad():
@@ -210,6 +211,12 @@ def resolve(optimizer: object) -> Optimizer:
         f"The optimizer {shown} is unknown: use Adam(), LBFGS(), GradientDescent() or a factory such as "
         "lambda weights: torch.optim.SGD(weights, lr=1e-3)."
     )
+
+
+def flat(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> Tensor:
+    """One vector of several gradients, zero where there is none."""
+    pairs = zip(gradients, weights, strict=True)
+    return torch.cat([(torch.zeros_like(w) if gradient is None else gradient).reshape(-1) for gradient, w in pairs])
 
 
 def _check_rate(lr: float) -> None:

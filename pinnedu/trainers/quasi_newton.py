@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pinnedu.jacobian import weights_of
 from pinnedu.problem import Sample
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Step
+from pinnedu.trainers.optimizers import Step, flat
 
 
 @dataclass(frozen=True)
@@ -101,10 +101,9 @@ class _Broyden:
                 for weight, part in zip(self.weights, parts, strict=True):
                     weight.copy_(part.view_as(weight))
             objective._first = None
-            loss = objective.loss()
-            gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True, allow_unused=True)
-            self.at, self.loss, self.terms = position.copy(), float(loss.detach()), objective.first_terms()
-            self.gradient = torch.cat([part.reshape(-1) for part in gradients]).cpu().double().numpy()
+            loss, gradients = objective.loss_and_gradient(self.weights)
+            self.at, self.loss, self.terms = position.copy(), float(loss), objective.first_terms()
+            self.gradient = flat(gradients, self.weights).cpu().double().numpy()
         return self
 
     def update(self, s: Tensor, y: Tensor, gradient: Tensor, length: float) -> None:
