@@ -15,6 +15,7 @@ _HOMES = {
     "pinnedu.domain": ("Box", "Points"),
     "pinnedu.problem": ("Observed", "On", "Periodic", "Problem"),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "Normalize", "PeriodicEmbedding"),
+    "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
 }
 _MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory")
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pinnedu.domain import Box, Points
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, Normalize, PeriodicEmbedding
     from pinnedu.problem import Observed, On, Periodic, Problem
+    from pinnedu.sweeps import Trial, sweep
     from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, SelfScaledBroyden, fit, relative_error
 
 

@@ -13,6 +13,8 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor
 
+from pinnedu.device import move
+
 RESERVED = {"d", "laplacian", "value", "interior"}
 SAMPLERS = ("uniform", "latin", "sobol", "grid")
 RULES = ("monte-carlo", "sobol", "midpoint", "trapezoid", "gauss-legendre")
@@ -145,7 +147,7 @@ class Box:
         points = self.low + unit * (self.high - self.low)
         for name, value in fixed.items():
             points[:, self.names.index(name)] = float(value)
-        return points.to(device=device, dtype=dtype)
+        return move(points, device, dtype)
 
     def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
         """Regular grid that contains the faces, the last coordinate running fastest.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu import derivatives as _derivatives
+from pinnedu.device import move
 from pinnedu.domain import Box, Points
 from pinnedu.field import Engine, Field, Missing, Request
 
@@ -277,7 +278,7 @@ class Problem:
         sample = {"interior": self.domain.sample(points.interior, points.method, generator=generator)}
         for name, condition in self.conditions.items():
             sample[name] = condition.points(name, self, points, generator)
-        return {name: value.to(device=device, dtype=dtype) for name, value in sample.items()}
+        return {name: move(value, device, dtype) for name, value in sample.items()}
 
     def residuals(
         self, model: nn.Module, points: Tensor | Sample, derivatives: str | Engine = "taylor"
@@ -363,7 +364,7 @@ class Problem:
         arguments: Arguments = dict(zip(self.domain.names, points.unbind(dim=1), strict=False))
         arguments |= {quantity: made.on(quantity, values) for quantity, made in self._fields.items()}
         for unknown, guess in self.unknowns.items():
-            arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_tensor(float(guess))
+            arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_full((), float(guess))
         if name != "interior":
             return {name: self.conditions[name].blocks(name, arguments, self, points[:, self.domain.dim :])}
         return {equation: call(equation, function, arguments) for equation, function in self.equations.items()}

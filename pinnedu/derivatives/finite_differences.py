@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import product
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pinnedu.device import move
 from pinnedu.field import Engine, Laplacian, Order, Request
 
 Stencil = dict[tuple[int, ...], float]
@@ -62,10 +64,14 @@ def finite_differences(order_of_accuracy: int = 2, step: float | None = None) ->
 
 def _combine(model: nn.Module, points: Tensor, stencil: Stencil, h: float) -> Tensor:
     """Weighted sum of the model's values on the stencil around every point, (N, m), in one call of the model."""
-    offsets = h * points.new_tensor(list(stencil))
-    weights = points.new_tensor(list(stencil.values()))
+    offsets = h * _like(points, list(stencil))
+    weights = _like(points, list(stencil.values()))
     values = model((points + offsets[:, None]).flatten(end_dim=1))
     return torch.einsum("s,snm->nm", weights, values.unflatten(0, (len(stencil), len(points))))
+
+
+def _like(points: Tensor, numbers: Sequence[Any]) -> Tensor:
+    return move(torch.tensor(numbers, dtype=torch.float64), points.device, points.dtype)
 
 
 @lru_cache(maxsize=256)
@@ -147,7 +153,7 @@ def complex_step(model: nn.Module, points: Tensor, requests: Collection[Request]
             raise ValueError(f"The complex step gives first derivatives, not {what}: use 'finite-differences'.")
         if any(what):
             outputs = _complex_call(
-                model, torch.complex(points, COMPLEX_STEP * points.new_tensor(what).expand_as(points))
+                model, torch.complex(points, COMPLEX_STEP * _like(points, what).expand_as(points))
             )
             outputs = outputs.imag / COMPLEX_STEP
         else:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import Jet, NoRule, Plan
 from pinnedu.derivatives.taylor import taylor
+from pinnedu.device import move
 from pinnedu.field import Engine, Laplacian, Request
 
 DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates")
@@ -112,7 +113,7 @@ def laplacian_power(
         raise ValueError(f"There are {len(axes)} coordinates: choose at most as many probes, not {probes}.")
     directions = torch.zeros(probes, *points.shape, dtype=points.dtype, device=points.device)
     drawn = _draw((probes, len(points), len(axes)), distribution, generator)
-    directions[..., list(axes)] = drawn.to(directions)
+    directions[..., list(axes)] = move(drawn, points.device, points.dtype)
     repeated = points.expand(probes, *points.shape).flatten(end_dim=1)
     along = directional(model, repeated, directions.flatten(end_dim=1), 2 * power)
     return along.unflatten(0, (probes, len(points))).mean(dim=0) / prod(range(1, 2 * power, 2))

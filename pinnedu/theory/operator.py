@@ -139,12 +139,12 @@ def spectrum(
         # A product of two maps and not symmetric as it stands; its eigenvalues are real all the same.
         image = root * _features(model, box, points, adjoint)
         values = torch.linalg.eigvals(image @ (root * _features(model, box, points, lambda u: u)).T).real
-    return Spectra(*(np.sort(v.numpy())[::-1].copy() for v in (matrix, values)))
+    return Spectra(*(np.sort(v.cpu().numpy())[::-1].copy() for v in (matrix, values)))
 
 
 def integral_operator(model: nn.Module, points: Tensor, weights: Tensor) -> Array:
     """T on the quadrature nodes, (T f)(x_n) = sum_m k(x_n, x_m) q_m f(x_m): shape (N, N)."""
-    return (tangent.kernel(model, points) * weights).numpy()
+    return (tangent.kernel(model, points) * weights).cpu().numpy()
 
 
 def frequency_response(model: nn.Module, frequencies: ArrayLike, *, nodes: int = 256, order: int = 0) -> Array:
@@ -157,7 +157,7 @@ def frequency_response(model: nn.Module, frequencies: ArrayLike, *, nodes: int =
     letters = "x" * order
     rows = _features(model, Box(x=(-np.pi, np.pi)), points, lambda u: getattr(u, letters) if letters else u)
     k = np.atleast_1d(np.asarray(frequencies, dtype=float))
-    x, q, J = points[:, 0].numpy(), weights.numpy(), rows.numpy()
+    x, q, J = points[:, 0].numpy(), weights.numpy(), rows.cpu().numpy()
     quotients = []
     for wave in (np.cos, np.sin):
         waves = wave(np.outer(k, x)) * q

@@ -336,6 +336,7 @@ def gauss_newton_preconditioner(eps: float) -> Preconditioner:
         for _, rows in objective.linearize():
             A = rows.T @ rows if A is None else A.addmm_(rows.T, rows)
         assert A is not None
+        A = objective.team.sum(A)
         A.diagonal().add_(eps)
         factor, info = torch.linalg.cholesky_ex(A)
         if int(info):

@@ -1,10 +1,11 @@
 """Training: the loop, the optimizers, the record."""
 
 from pinnedu.trainers.gauss_newton import GaussNewton
-from pinnedu.trainers.loop import Fit, State, evaluation_points, fit, relative_error
+from pinnedu.trainers.loop import fit
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
+from pinnedu.trainers.record import Fit, State, evaluation_points, relative_error
 
 __all__ = [
     "LBFGS",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pinnedu.device import move
 from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem
+from pinnedu.trainers.parallel import ALONE, Team
 
 POOL = 10  # candidates for each point that is kept
 
@@ -19,6 +21,7 @@ def adapt(
     points: Points,
     derivatives: str | Engine,
     generator: torch.Generator,
+    team: Team = ALONE,
 ) -> Tensor:
     """Replace a share of the interior points by points drawn where the equations are violated most.
 
@@ -40,10 +43,13 @@ def adapt(
         POOL * count, generator=generator, device=interior.device, dtype=interior.dtype
     )
     with torch.no_grad():
-        found = problem.blocks(model, {"interior": candidates}, derivatives)
+        found = problem.blocks(model, {"interior": team.own(candidates)}, derivatives)
     violation = torch.stack([block.square() for blocks in found.values() for block in blocks]).sum(dim=0)
-    if not bool(torch.isfinite(violation).all()):
-        return interior  # the loss tells of it
-    density = (violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1).cpu()
-    chosen = torch.multinomial(density, count, generator=generator)
-    return torch.cat([interior[count:], candidates[chosen.to(candidates.device)]])
+    violation = team.scatter(violation, len(candidates))
+    density = violation / violation.mean().clamp_min(torch.finfo(violation.dtype).tiny) + 1
+    # A race: waiting times of rate `density`, and the first ones home are drawn with these probabilities
+    # without replacement. It is what torch.multinomial does, without a look at the numbers.
+    times = torch.empty(len(density), dtype=torch.float64).exponential_(generator=generator)
+    chosen = candidates[(density / move(times, interior.device, interior.dtype)).topk(count).indices]
+    # Where a violation is no number the points stay; the loss tells of it.
+    return torch.cat([interior[count:], torch.where(torch.isfinite(violation).all(), chosen, interior[:count])])

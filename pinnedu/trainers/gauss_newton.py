@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from pinnedu.jacobian import weights_of
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
+from pinnedu.trainers.parallel import ALONE, Team
 
 PROBE = 0.1  # the share of a step at which the bend of the residuals is measured
 
@@ -68,8 +71,8 @@ class _LevenbergMarquardt:
         self.memory: dict[str, Tensor] = {}  # matrices of this size are dear to allocate anew
 
     def __call__(self, objective: Objective) -> Tensor:
-        tangent = _Tangent(objective.linearize(), self.memory)
-        loss = 0.5 * float(tangent.residual @ tangent.residual)
+        tangent = _Tangent(objective.linearize(), self.memory, objective.team)
+        loss = 0.5 * tangent.dot(tangent.residual, tangent.residual)
         if self.mu is None:
             self.mu = self.options.damping * tangent.largest
         for _ in range(self.options.trials):
@@ -77,8 +80,8 @@ class _LevenbergMarquardt:
             if delta is not None:
                 bent = delta if bend is None else delta + 0.5 * bend
                 self.move(bent)
-                residual = _scaled(objective)
-                change, predicted = loss - 0.5 * float(residual @ residual), tangent.decrease(delta)
+                residual = tangent.collect(_scaled(objective))
+                change, predicted = loss - 0.5 * tangent.dot(residual, residual), tangent.decrease(delta)
                 if change > 0 and predicted > 0:
                     gain = min(change / predicted, 1.0)
                     self.mu = max(self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-16 * tangent.largest)
@@ -90,6 +93,13 @@ class _LevenbergMarquardt:
             self.raise_by *= 2
         self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
         raise Finished("no step lowers the loss any more")
+
+    def state(self) -> dict[str, Any]:
+        return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        self.mu, self.raise_by = state["mu"], state["raise_by"]
+        self.last = None if state["last"] is None else state["last"].to(self.weights[0])
 
     def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
         """A step for the present mu and its bend; no step where mu is too small to trust one."""
@@ -104,7 +114,7 @@ class _LevenbergMarquardt:
         if not self.options.acceleration:
             return delta, None
         self.move(PROBE * delta)
-        probed = _scaled(objective)
+        probed = tangent.collect(_scaled(objective))
         self.move(-PROBE * delta)
         # Second derivative of the residuals along the step, by a difference with the known slope.
         second = (2 / PROBE) * ((probed - tangent.residual) / PROBE - tangent.image(delta))
@@ -125,21 +135,25 @@ class _Tangent:
     """The residuals and their tangent r + J delta, and damped least squares with it.
 
     Solves in the space of the weights, (J^T J + mu) delta = -J^T v, or, where there are fewer
-    residuals than weights, in theirs: delta = -J^T (J J^T + mu)^-1 v. Both are the same step.
+    residuals than weights, in theirs: delta = -J^T (J J^T + mu)^-1 v. Both are the same step. Where
+    processes share the residuals, J^T J and J^T v are summed over them; J J^T needs all rows, so they are gathered.
     """
 
-    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor]) -> None:
-        self.residual = torch.cat([residual for residual, _ in pairs])
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor], team: Team = ALONE) -> None:
+        self.residual, self.team = torch.cat([residual for residual, _ in pairs]), team
         self.parts = [rows for _, rows in pairs]
-        self.dual = len(self.residual) < self.parts[0].shape[1]
+        self.dual = team.count(self.residual) < self.parts[0].shape[1]
+        self.collect: Callable[[Tensor], Tensor] = lambda residual: residual
         if self.dual:
-            self.parts = [torch.cat(self.parts)]
+            self.collect, self.team = team.gather, ALONE
+            self.parts, self.residual = [self.collect(torch.cat(self.parts))], self.collect(self.residual)
         size = len(self.residual) if self.dual else self.parts[0].shape[1]
         if "gram" not in memory or len(memory["gram"]) != size:
             memory |= {name: self.residual.new_zeros(size, size) for name in ("gram", "cholesky")}
         self.gram, self.cholesky = memory["gram"].zero_(), memory["cholesky"]
         for rows in self.parts:
             _add_gram(self.gram, rows.T if self.dual else rows)
+        self.gram = self.team.sum(self.gram)
         self.largest = float(self.gram.diagonal().max())
 
     def image(self, delta: Tensor) -> Tensor:
@@ -149,7 +163,13 @@ class _Tangent:
     def transpose(self, residual: Tensor) -> Tensor:
         """J^T v."""
         pieces = residual.split([len(rows) for rows in self.parts])
-        return torch.stack([rows.T @ piece for rows, piece in zip(self.parts, pieces, strict=True)]).sum(dim=0)
+        return self.team.sum(
+            torch.stack([rows.T @ piece for rows, piece in zip(self.parts, pieces, strict=True)]).sum(dim=0)
+        )
+
+    def dot(self, left: Tensor, right: Tensor) -> float:
+        """The inner product of two vectors of residuals."""
+        return float(self.team.sum(left @ right))
 
     def factor(self, mu: float) -> bool:
         """Factor the damped matrix; False where rounding made it indefinite."""
@@ -168,7 +188,7 @@ class _Tangent:
     def decrease(self, delta: Tensor) -> float:
         """By how much the tangent's half square norm falls along a step."""
         image = self.image(delta)
-        return -float(self.residual @ image + 0.5 * image @ image)
+        return -float(self.team.sum(self.residual @ image + 0.5 * image @ image))
 
 
 def _add_gram(total: Tensor, rows: Tensor, block: int = 256) -> None:
@@ -182,4 +202,4 @@ def _scaled(objective: Objective) -> Tensor:
     """All residuals at the present weights, scaled so that half their square norm is the loss."""
     with torch.no_grad():
         found = objective.residuals()
-    return torch.cat([(objective.weights[name] / len(r)) ** 0.5 * r for name, r in found.items()])
+    return torch.cat([objective.scale(name, r) * r for name, r in found.items()])

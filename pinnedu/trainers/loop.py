@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,67 +20,16 @@ from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.models import draw
 from pinnedu.problem import Problem, Sample
+from pinnedu.trainers import parallel
 from pinnedu.trainers.adaptive import adapt
+from pinnedu.trainers.checkpoint import Checkpoint
+from pinnedu.trainers.ending import Interruption, out_of_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, resolve
+from pinnedu.trainers.record import Fit, State, check_model, relative_error
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
-
-
-@dataclass
-class Fit:
-    """What training reached.
-
-    Attributes
-    ----------
-    model : Module, the trained model
-    problem : Problem
-    error : float or None
-        Relative L2 error against ``problem.exact`` on a dense grid.
-    history : dict of str to array
-        One entry a step: "step", each term by name (half mean square, unweighted), "loss" (their
-        weighted sum), "fresh" (the loss on points drawn apart from the training points), "error" and
-        "seconds", and each unknown by name; what was not looked at in a step is NaN.
-    unknowns : dict of name to float
-        Values found for the unknown parameters of the equations.
-    seconds : float
-        Time of training, without the time of evaluating errors.
-    stopped : str
-        Why training ended.
-    warnings : list of str
-        What is doubtful about the result.
-    """
-
-    model: nn.Module
-    problem: Problem
-    error: float | None
-    history: dict[str, np.ndarray]
-    unknowns: dict[str, float]
-    seconds: float
-    stopped: str
-    warnings: list[str]
-
-    @property
-    def loss(self) -> float:
-        """The loss from which the last step started; NaN if there was no step."""
-        return float(self.history["loss"][-1]) if len(self.history["loss"]) else float("nan")
-
-    def __repr__(self) -> str:
-        error = "unknown" if self.error is None else f"{self.error:.2e}"
-        found = "".join(f", {name}={value:.4g}" for name, value in self.unknowns.items())
-        return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}, {self.stopped})"
-
-
-@dataclass(frozen=True)
-class State:
-    """What a callback sees after each step: return True to stop, or a sentence saying why."""
-
-    step: int
-    seconds: float
-    model: nn.Module
-    problem: Problem
-    objective: Objective
 
 
 def fit(
@@ -99,6 +48,8 @@ def fit(
     error_every: int | None = None,
     progress: bool = True,
     callbacks: Sequence[Callable[[State], bool | str | None]] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 10.0,
 ) -> Fit:
     """Train a model to solve a problem.
 
@@ -128,55 +79,32 @@ def fit(
         Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
     callbacks : sequence of callable
         Called after each step with a :class:`State`; a true answer ends training.
+    checkpoint : path, optional
+        A file to keep the run in. Where it exists, training goes on from it, to the last bit as if
+        it had never stopped; it must be of this run, though ``steps`` and ``seconds`` may have grown.
+    checkpoint_every : float
+        Seconds between two writings; 0 writes after every step. The end of the run is always written.
 
     Returns
     -------
     Fit
-        Also when interrupted from the keyboard: then with what was reached.
+        Also when interrupted from the keyboard, which waits for the end of the step: then with the best
+        weights so far. A loss that is no number, or the end of memory, restores the last good ones.
 
     Raises
     ------
     ValueError
         For arguments that do not fit together, before any training.
     """
+    keep = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     run = _Run(model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every)
-    bar = tqdm(total=steps, disable=not progress or os.environ.get("PINNEDU_PROGRESS") == "0", leave=False)
+    if keep is not None:
+        keep.open(run)
+    quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0" or run.team.rank > 0
+    bar = tqdm(total=steps, initial=len(run.rows), disable=quiet, leave=False)
     with bar:
         run.train(callbacks, bar)
     return run.result()
-
-
-def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = None) -> float:
-    """Relative L2 error against the exact solution.
-
-    Parameters
-    ----------
-    points : Tensor (N, d), optional
-        Where to compare; by default a grid of about 10,000 points with the faces in it, or a Sobol
-        set of 10,000 points in more than three dimensions.
-
-    Returns
-    -------
-    float
-        sqrt(sum (u - u_exact)^2 / sum u_exact^2), over the points and the fields the solution names
-    """
-    weight = next(model.parameters())
-    if points is None:
-        points = evaluation_points(problem)
-    points = points.to(weight)
-    exact = problem.solution(points)
-    with torch.no_grad():
-        found = problem.values(model, points, list(exact))
-    difference = torch.stack([found[name] - value for name, value in exact.items()])
-    return float(torch.linalg.norm(difference) / torch.linalg.norm(torch.stack(list(exact.values()))))
-
-
-def evaluation_points(problem: Problem, count: int = 10_201) -> Tensor:
-    """Dense points for judging a model, (N, d): a grid, or a Sobol set above three dimensions."""
-    dim = problem.domain.dim
-    if dim > 3:
-        return problem.domain.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
-    return problem.domain.grid(max(2, round(count ** (1 / dim))))
 
 
 class _Run:
@@ -214,6 +142,7 @@ class _Run:
                 raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
             if not weight >= 0:
                 raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+        self.team = parallel.team()
         self.optimizer = resolve(optimizer)
         self.steps, self.limit, self.error_every = steps, seconds, error_every
         self.points = points or Points()
@@ -221,7 +150,7 @@ class _Run:
         if self.points.adaptive and not self.every:
             raise ValueError("Adaptive points take effect when drawn again: give Points(resample=...), in steps.")
         self.device, self.dtype = _device.choose(device, dtype)
-        stream = int(torch.randint(2**31, (1,))) if seed is None else seed
+        stream = self.team.agree(int(torch.randint(2**31, (1,))) if seed is None else seed)
         # Training points and fresh points come from streams of their own: looking does not change training.
         self.training = torch.Generator().manual_seed(stream)
         self.looking = torch.Generator().manual_seed(stream + 2**31)
@@ -233,16 +162,22 @@ class _Run:
         if missing := [name for name in problem.unknowns if name not in learned]:
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
-        self.objective = Objective(model, problem, self.draw_points(self.points, self.training), weights, derivatives)
-        check_model(model, problem, self.objective.sample["interior"][:2])
+        self.team.copy(model.state_dict().values())
+        self.term_weights = weights
+        sample = self.draw_points(self.points, self.training)
+        self.objective = Objective(model, problem, sample, weights, derivatives, team=self.team)
+        check_model(model, problem, self.objective.whole["interior"][:2])
         self.check_equations()
 
+        self.take_step = self.optimizer.start(self.model)
+        self.seed, self.looked = seed, 0.0
+        self.checkpoint: Checkpoint | None = None
         self.rows: list[Tensor] = []
         self.found: list[Tensor] = []
         self.fresh: dict[int, float] = {}
         self.errors: dict[int, float] = {}
         self.times: list[float] = []
-        self.kept = (0, copy.deepcopy(model.state_dict()))
+        self.kept = self.best = (0, copy.deepcopy(model.state_dict()))
         self.stopped = f"all {steps} steps done"
         self.trouble = ""
         self.warnings: list[str] = []
@@ -259,70 +194,104 @@ class _Run:
         """Draw all points again, a share of them where the residual is large."""
         sample = self.draw_points(self.points, self.training)
         sample["interior"] = adapt(
-            sample["interior"], self.model, self.problem, self.points, self.objective.derivatives, self.training
+            sample["interior"],
+            self.model,
+            self.problem,
+            self.points,
+            self.objective.derivatives,
+            self.training,
+            self.team,
         )
         self.objective.sample = sample
 
     def check_equations(self) -> None:
         """Call every equation once on a few points: errors in them show before training starts."""
-        few = self.problem.sample(
-            Points(2, 2), generator=torch.Generator().manual_seed(0), device=self.device, dtype=self.dtype
-        )
-        residuals = self.problem.residuals(self.model, few, self.objective.derivatives)
+        residuals = self.problem.residuals(self.model, self.few_points(), self.objective.derivatives)
         if not any(residual.requires_grad for residual in residuals.values()):
             raise ValueError("No residual depends on the model's weights: there is nothing to train.")
 
+    def few_points(self) -> Sample:
+        """The same few points in every run, to try the equations on."""
+        return self.draw_points(Points(2, 2), torch.Generator().manual_seed(0))
+
     def train(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
         """Step until training ends, for whatever reason, then look at where it ended."""
+        self.moving = False  # within a step, where the weights may be anywhere
+        remedy, interrupted = "try a smaller rate", False
         try:
             self.advance(callbacks, bar)
         except KeyboardInterrupt:
-            self.stopped = f"interrupted at step {len(self.rows)}"
-        if not self.trouble and len(self.rows) > self.kept[0]:
-            self.look(len(self.rows), bar)
+            del self.rows[len(self.times) :], self.found[len(self.times) :]
+            self.stopped, interrupted = f"interrupted at step {len(self.rows)}", True
+            if self.moving:
+                self.model.load_state_dict(self.kept[1])
+                self.stopped += f" in mid-step; the weights of step {self.kept[0]} are restored" * bool(self.rows)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or self.team.size > 1:  # the others would wait for this one
+                raise
+            self.trouble = f"memory ran out at step {len(self.rows) + 1}"
+            remedy = "use fewer points or a smaller model"
+        if not self.trouble and not self.moving:
+            if self.checkpoint is not None and not self.diverged():
+                self.checkpoint.save(self)
+            if len(self.rows) > self.kept[0]:
+                self.look(len(self.rows), bar)
+            if interrupted and not self.trouble:
+                self.prefer_best()
         if self.trouble:
             self.model.load_state_dict(self.kept[1])
             self.stopped = f"{self.trouble}; the weights of step {self.kept[0]} are restored"
-            self.warnings.append(self.stopped + ": try a smaller rate.")
+            self.warnings.append(f"{self.stopped}: {remedy}.")
 
     def advance(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
         """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
-        take_step = self.optimizer.start(self.model)
         check_every, pause = max(1, self.steps // CHECKS), (self.limit or math.inf) / CHECKS
-        elapsed = looked = 0.0
-        for step in range(1, self.steps + 1):
-            start = time.perf_counter()
-            if step > 1 and self.every and (step - 1) % self.every == 0:
-                self.draw_training_points()
-            self.objective._first = None  # a callback may have evaluated the loss
-            try:
-                terms = take_step(self.objective)
-            except Finished as end:
-                if not self.every:
-                    self.stopped = f"{end} after step {step - 1}"
+        elapsed = self.times[-1] if self.times else 0.0
+        with Interruption() as interruption:
+            for step in range(len(self.rows) + 1, self.steps + 1):
+                if self.limit is not None and elapsed >= self.limit:
+                    self.stopped = f"the time limit of {self.limit:g} s was reached at step {step - 1}"
                     return
-                terms = self.objective.first_terms()  # other points may show a way on
-            self.rows.append(terms)
-            if self.problem.unknowns:
-                self.found.append(self.present_unknowns())
-            elapsed += time.perf_counter() - start
-            self.times.append(elapsed)
-            bar.update()
-            if self.error_every and step % self.error_every == 0:
-                self.errors[step] = relative_error(self.model, self.problem)
-            if step % check_every == 0 or elapsed - looked >= pause:
-                self.look(step, bar)
-                looked = elapsed
-                if self.trouble:
-                    return
-            state = State(step, elapsed, self.model, self.problem, self.objective)
-            for callback in callbacks:
-                if why := callback(state):
-                    self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
-                    return
-            if self.limit is not None and elapsed >= self.limit and step < self.steps:
-                self.stopped = f"the time limit of {self.limit:g} s was reached at step {step}"
-                return
+                start = time.perf_counter()
+                self.moving = True
+                if step > 1 and self.every and (step - 1) % self.every == 0:
+                    self.draw_training_points()
+                self.objective._first = None  # a callback may have evaluated the loss
+                try:
+                    terms = self.take_step(self.objective)
+                except Finished as end:
+                    terms = self.objective.first_terms()
+                    if not self.every:
+                        self.moving = False
+                        self.trouble = self.broken(terms.tolist(), f"at step {step}")
+                        self.stopped = f"{end} after step {step - 1}"
+                        return
+                    # Other points may show a way on.
+                self.rows.append(terms)
+                if self.problem.unknowns:
+                    self.found.append(self.present_unknowns())
+                elapsed += time.perf_counter() - start
+                if self.limit is not None:
+                    elapsed = self.team.agree(elapsed)  # all end at the same step
+                self.times.append(elapsed)
+                self.moving = False
+                bar.update()
+                if self.error_every and step % self.error_every == 0:
+                    self.errors[step] = relative_error(self.model, self.problem)
+                if step % check_every == 0 or elapsed - self.looked >= pause:
+                    self.look(step, bar)
+                    self.looked = elapsed
+                    if self.trouble:
+                        return
+                state = State(step, elapsed, self.model, self.problem, self.objective)
+                for callback in callbacks:
+                    if why := callback(state):
+                        self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
+                        return
+                if self.checkpoint is not None and self.checkpoint.due() and not self.diverged():
+                    self.checkpoint.save(self)
+                if interruption.asked:
+                    raise KeyboardInterrupt
 
     def look(self, step: int, bar: Any) -> None:
         """Measure the loss on points that training does not use, and keep the weights if all is finite."""
@@ -331,7 +300,7 @@ class _Run:
             return
         # Uniform whatever the training points are: a grid drawn again would be the same grid.
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
-        fresh = Objective(self.model, self.problem, sample, self.objective.weights, self.objective.derivatives)
+        fresh = self.judge(sample)
         with torch.no_grad():
             terms = fresh.terms().tolist()
         self.trouble = self.broken(terms, f"on fresh points at step {step}")
@@ -339,7 +308,30 @@ class _Run:
             return
         self.fresh[step] = loss = float(np.dot(terms, list(self.objective.weights.values())))
         self.kept = (step, copy.deepcopy(self.model.state_dict()))
+        if loss <= min(self.fresh.values()):
+            self.best = self.kept
         bar.set_postfix_str(f"loss {loss:.1e}", refresh=False)
+
+    def judge(self, sample: Sample) -> Objective:
+        """The objective on other points."""
+        training = self.objective
+        return Objective(self.model, self.problem, sample, training.weights, training.derivatives, team=self.team)
+
+    def prefer_best(self) -> None:
+        """Return to the best weights looked at, if on the same fresh points they are better than the present ones."""
+        step, weights = self.best
+        if step in (0, len(self.rows)):
+            return
+        sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
+        fresh = self.judge(sample)
+        present = copy.deepcopy(self.model.state_dict())
+        with torch.no_grad():
+            now = float(fresh.loss())
+            self.model.load_state_dict(weights)
+            if float(fresh.loss()) < now:
+                self.stopped += f"; the weights of step {step} are the best"
+            else:
+                self.model.load_state_dict(present)
 
     def diverged(self) -> str:
         """What became NaN or infinite since the weights were last kept, in words; empty if nothing did."""
@@ -388,7 +380,7 @@ class _Run:
 
     def warn_of_overfitting(self, history: dict[str, np.ndarray]) -> None:
         """Compare the loss with that on fresh points: a small loss may be a wrong answer."""
-        if not self.fresh:
+        if not self.fresh or self.trouble:
             return
         last = max(self.fresh)
         with torch.no_grad():
@@ -398,17 +390,3 @@ class _Run:
                 f"The loss on fresh points is {fresh:.1e}, the training loss {loss:.1e}: the points were fitted, "
                 "not the equation. Use more points, draw them again (Points(resample=...)), or adaptive ones."
             )
-
-
-def check_model(model: nn.Module, problem: Problem, points: Tensor) -> None:
-    """Raise ValueError unless the model maps (N, d) to (N, m) for this problem."""
-    wanted = f"(N, {problem.domain.dim}) -> (N, {len(problem.fields)})"
-    names = f"coordinates {', '.join(problem.domain.names)}; fields {', '.join(problem.fields)}"
-    try:
-        with torch.no_grad():
-            got = tuple(model(points).shape)
-    except (RuntimeError, IndexError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"The model must map {wanted} ({names}), but it fails on such points: {reason}.") from None
-    if got != (len(points), len(problem.fields)):
-        raise ValueError(f"The model must map {wanted} ({names}), but it gives shape {got} for {len(points)} points.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pinnedu.field import Engine
 from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem, Sample
+from pinnedu.trainers.parallel import ALONE, Team
 
 
 class Objective:
@@ -26,6 +27,8 @@ class Objective:
     weights : dict of term to float
         Terms without one have weight 1.
     derivatives : str or engine
+    team : Team
+        Processes that share the points; each computes on its own and all have the same loss.
     """
 
     def __init__(
@@ -35,11 +38,29 @@ class Objective:
         sample: Sample,
         weights: Mapping[str, float] | None = None,
         derivatives: str | Engine = "taylor",
+        *,
+        team: Team = ALONE,
     ) -> None:
-        self.model, self.problem, self.sample, self.derivatives = model, problem, sample, derivatives
+        self.model, self.problem, self.derivatives, self.team = model, problem, derivatives, team
+        self.sample = sample
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
         self._first: Tensor | None = None
+        self._vector: tuple[list[float], Tensor] | None = None
         self._memory: dict[str, Tensor] = {}
+
+    @property
+    def sample(self) -> Sample:
+        """The points; where several processes share them, this one's."""
+        return self._own
+
+    @sample.setter
+    def sample(self, whole: Sample) -> None:
+        self.whole = whole
+        self._own, self.fractions = self.team.share(self.problem, whole)
+
+    def fraction(self, name: str) -> float:
+        """Which fraction of a term's points this process has."""
+        return self.fractions.get(name if name in self.problem.conditions else "interior", 1.0)
 
     def residuals(self) -> dict[str, Tensor]:
         """Residuals by name, each of one dimension."""
@@ -47,24 +68,49 @@ class Objective:
 
     def terms(self) -> Tensor:
         """Each term's half mean square, unweighted, in the order of ``problem.terms``."""
-        residuals = self.residuals()
-        return torch.stack([0.5 * residuals[name].square().mean() for name in self.problem.terms])
+        return self.team.total(self.half_mean_squares(self.residuals()))
+
+    def half_mean_squares(self, residuals: Mapping[str, Tensor]) -> Tensor:
+        """The part of each term that this process has: the mean over its points, times their fraction."""
+        parts = {name: 0.5 * residual.square().mean() for name, residual in residuals.items()}
+        if self.fractions:
+            zero = next(iter(parts.values())).new_zeros(())
+            parts = {name: self.fraction(name) * parts[name] if name in parts else zero for name in self.problem.terms}
+        return torch.stack([parts[name] for name in self.problem.terms])
 
     def loss(self) -> Tensor:
         """The weighted sum of the terms, a scalar with its graph."""
         terms = self.terms()
         if self._first is None:
             self._first = terms.detach()
-        return terms @ terms.new_tensor(list(self.weights.values()))
+        return terms @ self.term_weights(terms)
+
+    def term_weights(self, like: Tensor) -> Tensor:
+        """The weights as a vector, made anew only when they change: making it stops a GPU."""
+        values = list(self.weights.values())
+        if self._vector is None or self._vector[0] != values:
+            self._vector = values, like.new_tensor(values)
+        return self._vector[1]
+
+    def loss_and_gradient(self, weights: Sequence[Tensor], factor: float = 1.0) -> tuple[Tensor, list[Tensor | None]]:
+        """The loss and its gradient by some weights, both times a factor; None where the loss does not depend on one."""
+        loss = self.loss()
+        loss = loss if factor == 1.0 else factor * loss
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        return loss.detach(), self.team.sum_all(gradients, weights)
 
     def linearize(self) -> list[tuple[Tensor, Tensor]]:
         """Residuals and Jacobian by the weights, scaled by sqrt(w_k / N_k), one pair for each term."""
         found = jacobian(self.model, self.problem, self.sample, out=self._memory)
-        self._first = torch.stack([0.5 * residual.square().mean() for residual, _ in found.values()])
-        scales = [(self.weights[name] / len(residual)) ** 0.5 for name, (residual, _) in found.items()]
+        self._first = self.team.sum(self.half_mean_squares({name: residual for name, (residual, _) in found.items()}))
+        scales = [self.scale(name, residual) for name, (residual, _) in found.items()]
         return [
             (scale * residual, rows.mul_(scale)) for scale, (residual, rows) in zip(scales, found.values(), strict=True)
         ]
+
+    def scale(self, name: str, residual: Tensor) -> float:
+        """The factor sqrt(w_k / N_k) of a term's residuals: half the square norm of all is the loss."""
+        return (self.weights[name] * self.fraction(name) / len(residual)) ** 0.5
 
     def first_terms(self) -> Tensor:
         """The terms of the first evaluation since the last call: the loss a step started from."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,17 @@ LBFGS_SCALE = 1e8
 
 Step = Callable[[Objective], Tensor]
 """Moves the model once; returns the loss terms from before the move, detached."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A step that can be kept in a checkpoint."""
+
+    def state(self) -> dict[str, Any]:
+        """What the next step depends on besides the weights: tensors, numbers, lists and dicts of them."""
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        """Put such a state back; the objective has its points already."""
 
 
 class Finished(Exception):
@@ -41,14 +52,22 @@ class TorchStep:
         self.optimizer, self.scale = optimizer, scale
 
     def __call__(self, objective: Objective) -> Tensor:
+        weights = [w for group in self.optimizer.param_groups for w in group["params"] if w.requires_grad]
+
         def closure() -> Tensor:
-            self.optimizer.zero_grad()
-            loss = self.scale * objective.loss()
-            loss.backward()
+            loss, gradients = objective.loss_and_gradient(weights, self.scale)
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient
             return loss
 
         self.optimizer.step(closure)  # type: ignore[arg-type]
         return objective.first_terms()
+
+    def state(self) -> dict[str, Any]:
+        return self.optimizer.state_dict()
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        self.optimizer.load_state_dict(state)
 
 
 @dataclass(frozen=True)
@@ -131,20 +150,31 @@ class GradientDescent:
         _check_rate(self.lr)
 
     def start(self, model: nn.Module) -> Step:
-        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        return _Descent(self, model)
 
-        def step(objective: Objective) -> Tensor:
-            gradients = torch.autograd.grad(objective.loss(), weights, materialize_grads=True, allow_unused=True)
-            direction = torch.cat([gradient.reshape(-1) for gradient in gradients])
-            if self.preconditioner is not None:
-                direction = self.preconditioner(objective, direction)
-            with torch.no_grad():
-                parts = direction.split([weight.numel() for weight in weights])
-                for weight, part in zip(weights, parts, strict=True):
-                    weight.sub_(part.view_as(weight), alpha=self.lr)
-            return objective.first_terms()
 
-        return step
+class _Descent:
+    """One step of gradient descent: it remembers nothing."""
+
+    def __init__(self, options: GradientDescent, model: nn.Module) -> None:
+        self.options = options
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
+
+    def __call__(self, objective: Objective) -> Tensor:
+        direction = flat(objective.loss_and_gradient(self.weights)[1], self.weights)
+        if self.options.preconditioner is not None:
+            direction = self.options.preconditioner(objective, direction)
+        with torch.no_grad():
+            parts = direction.split([weight.numel() for weight in self.weights])
+            for weight, part in zip(self.weights, parts, strict=True):
+                weight.sub_(part.view_as(weight), alpha=self.options.lr)
+        return objective.first_terms()
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -181,6 +211,12 @@ def resolve(optimizer: object) -> Optimizer:
         f"The optimizer {shown} is unknown: use Adam(), LBFGS(), GradientDescent() or a factory such as "
         "lambda weights: torch.optim.SGD(weights, lr=1e-3)."
     )
+
+
+def flat(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> Tensor:
+    """One vector of several gradients, zero where there is none."""
+    pairs = zip(gradients, weights, strict=True)
+    return torch.cat([(torch.zeros_like(w) if gradient is None else gradient).reshape(-1) for gradient, w in pairs])
 
 
 def _check_rate(lr: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from pinnedu.jacobian import weights_of
 from pinnedu.problem import Sample
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Step
+from pinnedu.trainers.optimizers import Step, flat
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,17 @@ class _Broyden:
         self.loss_before = loss
         return terms
 
+    def state(self) -> dict[str, Any]:
+        arrays = {"at": torch.from_numpy(self.at), "gradient": torch.from_numpy(self.gradient)}
+        numbers = {"loss": self.loss, "loss_before": self.loss_before}
+        return {**arrays, **numbers, "terms": self.terms, "inverse": self.inverse}
+
+    def restore(self, state: dict[str, Any], objective: Objective) -> None:
+        self.at, self.gradient = state["at"].numpy(), state["gradient"].numpy()
+        self.loss, self.loss_before = state["loss"], state["loss_before"]
+        self.terms, self.inverse = state["terms"].to(self.weights[0]), state["inverse"]
+        self.sample = objective.sample
+
     def evaluate(self, objective: Objective, position: np.ndarray) -> _Broyden:
         """Move the model to a position and find loss, terms and gradient there, unless it is there already."""
         if not np.array_equal(position, self.at):
@@ -89,10 +101,9 @@ class _Broyden:
                 for weight, part in zip(self.weights, parts, strict=True):
                     weight.copy_(part.view_as(weight))
             objective._first = None
-            loss = objective.loss()
-            gradients = torch.autograd.grad(loss, self.weights, materialize_grads=True, allow_unused=True)
-            self.at, self.loss, self.terms = position.copy(), float(loss.detach()), objective.first_terms()
-            self.gradient = torch.cat([part.reshape(-1) for part in gradients]).cpu().double().numpy()
+            loss, gradients = objective.loss_and_gradient(self.weights)
+            self.at, self.loss, self.terms = position.copy(), float(loss), objective.first_terms()
+            self.gradient = flat(gradients, self.weights).cpu().double().numpy()
         return self
 
     def update(self, s: Tensor, y: Tensor, gradient: Tensor, length: float) -> None:

@@ -1,0 +1,392 @@
+"""Studies over many runs: one function on a grid of parameters, on the cores of one machine or on a cluster."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import inspect
+import itertools
+import json
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from pinnedu.files import write_whole
+
+Parameters = dict[str, Any]
+DEATHS = 2  # a run during which so many workers died is a failure: it may be what kills them
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes
+    ----------
+    parameters : dict
+    value : number, text, or lists and dicts of them; None where the run failed
+        What the function returned; arrays and tensors as lists.
+    error : str
+        The error of a run that failed, in one line; empty if all is well.
+    trace : str
+        Where the error came from.
+    seconds : float
+    """
+
+    parameters: Parameters
+    value: Any = None
+    error: str = ""
+    trace: str = ""
+    seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.parameters.items())
+        return f"Trial({given}: {'failed: ' + self.error if self.error else repr(self.value)})"
+
+
+def sweep(
+    function: Callable[..., Any],
+    grid: Mapping[str, Sequence[Any]] | Iterable[Parameters],
+    *,
+    client: Any = None,
+    workers: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> list[Trial]:
+    """Call a function for every combination of parameters, each in a process that is not this one.
+
+    Parameters
+    ----------
+    function : callable
+        Gets the parameters by name. Returns numbers, texts, arrays, or lists and dicts of them. It may be
+        defined in a notebook; what it needs it imports or carries along.
+    grid : dict of name to values, or a sequence of dicts
+        All combinations of the values, the last name running fastest, or the given combinations.
+    client : distributed.Client, optional
+        A Dask cluster to run on; its machines need pinnedu. Without one, processes on this machine.
+    workers : int, optional
+        How many processes, each with one thread; by default as many as there are cores.
+    folder : path, optional
+        Every result is kept there as soon as it is there, in a file of its own. What is there already is
+        not run again, so a study that was stopped goes on. Failures are run again.
+    progress : bool
+        Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
+
+    Returns
+    -------
+    list of Trial
+        In the order of the grid; a run that failed says why, and the others go on.
+
+    Raises
+    ------
+    ValueError
+        For arguments that do not fit together, before any run.
+    """
+    runs = _combinations(function, grid)
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ValueError(f"workers must be a whole number of at least 1, not {workers!r}.")
+    if client is not None and not callable(getattr(client, "submit", None)):
+        raise ValueError(f"client must be a distributed.Client, not {type(client).__name__}.")
+    if client is not None and workers is not None:
+        raise ValueError("Give client or workers, not both: a cluster knows its own workers.")
+    kept = _Folder(function, folder, runs)
+    found = kept.read(runs)
+    left = {i: parameters for i, parameters in enumerate(runs) if i not in found}
+    if not left:
+        return [found[i] for i in range(len(runs))]
+    if client is None:
+        count = workers or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        results = _on_this_machine(function, left, min(count, len(left)))
+    else:
+        results = _on_cluster(function, left, client)
+    quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0"
+    with contextlib.closing(results), tqdm(total=len(runs), initial=len(found), disable=quiet, leave=False) as bar:
+        for i, text in results:
+            found[i] = trial = Trial(left[i], **json.loads(text))
+            if not trial.error:
+                kept.write(trial)
+            bar.update()
+    return [found[i] for i in range(len(runs))]
+
+
+def _combinations(function: Any, grid: Any) -> list[Parameters]:
+    """All runs, checked against what the function takes."""
+    if not callable(function):
+        raise ValueError(f"sweep needs a function first, not {function!r}.")
+    if isinstance(grid, Mapping):
+        for name, values in grid.items():
+            if isinstance(values, str) or not isinstance(values, Iterable):
+                raise ValueError(f"grid must give a list of values for {name!r}, such as [{values!r}], not {values!r}.")
+        runs = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    elif isinstance(grid, Iterable) and not isinstance(grid, str):
+        runs = list(grid)
+    else:
+        raise ValueError(f"grid must be a dict of name to values or a sequence of dicts, not {grid!r}.")
+    if not runs:
+        raise ValueError("grid has no combination of parameters: every name needs at least one value.")
+    signature = inspect.signature(function)
+    for parameters in runs:
+        if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
+            raise ValueError(f"Every combination of a grid must be a dict of name to value, not {parameters!r}.")
+        try:
+            signature.bind(**parameters)
+        except TypeError as error:
+            raise ValueError(f"The function does not take the parameters {', '.join(parameters) or '()'}: {error}.") from None
+    return [dict(parameters) for parameters in runs]
+
+
+# --- one run, wherever it runs
+
+
+def evaluate(function: Callable[..., Any], parameters: Parameters) -> str:
+    """Run once; the outcome as JSON text, an error as a part of it.
+
+    Text is all that comes back from a worker: nothing is unpickled where results are gathered.
+    """
+    start = time.perf_counter()
+    try:
+        outcome: Parameters = {"value": _plain(function(**parameters))}
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        outcome = {"error": what, "trace": traceback.format_exc()}
+    return json.dumps({**outcome, "seconds": time.perf_counter() - start})
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON knows it: arrays, tensors and numbers of NumPy become lists and numbers."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    raise ValueError(
+        f"The function returned a {type(value).__name__}: return numbers, texts, arrays, or lists and dicts of them."
+    )
+
+
+# --- results on disk
+
+
+class _Folder:
+    """Results by parameters, each in a file of JSON."""
+
+    def __init__(self, function: Any, folder: str | os.PathLike[str] | None, runs: list[Parameters]) -> None:
+        self.name = getattr(function, "__qualname__", type(function).__qualname__)
+        self.path = None if folder is None else Path(folder)
+        if self.path is None:
+            return
+        for parameters in runs:
+            self.file(parameters)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_whole(self.path / "function.txt", self.claim())
+        except OSError as error:
+            raise ValueError(f"The folder '{folder}' cannot be written to ({error.strerror}): name another one.") from None
+
+    def claim(self) -> bytes:
+        """The name of the function whose results the folder holds."""
+        assert self.path is not None
+        claim = self.path / "function.txt"
+        there = claim.read_text(encoding="utf-8").strip() if claim.exists() else self.name
+        if there != self.name:
+            raise ValueError(f"The folder '{self.path}' holds results of {there}, not of {self.name}: name another one.")
+        return (self.name + "\n").encode()
+
+    def file(self, parameters: Parameters) -> Path:
+        """Where a result is kept."""
+        assert self.path is not None
+        try:
+            text = json.dumps(_plain(parameters), sort_keys=True)
+        except ValueError:
+            raise ValueError(
+                f"Results are kept by parameters that are numbers and texts, not {parameters!r}: give such, or no folder."
+            ) from None
+        return self.path / (hashlib.sha256(text.encode()).hexdigest()[:24] + ".json")
+
+    def read(self, runs: list[Parameters]) -> dict[int, Trial]:
+        """The results that are there, by their place in the grid."""
+        found: dict[int, Trial] = {}
+        for i, parameters in enumerate(runs) if self.path is not None else ():
+            file = self.file(parameters)
+            if file.exists():
+                try:
+                    text = json.loads(file.read_text(encoding="utf-8"))
+                    found[i] = Trial(parameters, text["value"], seconds=text["seconds"])
+                except (ValueError, KeyError, TypeError):
+                    raise ValueError(f"'{file}' is no result of a sweep, or damaged: remove it.") from None
+        return found
+
+    def write(self, trial: Trial) -> None:
+        if self.path is not None:
+            text = json.dumps({"parameters": _plain(trial.parameters), "value": trial.value, "seconds": trial.seconds})
+            write_whole(self.file(trial.parameters), text.encode())
+
+
+# --- processes on this machine
+
+
+def _on_this_machine(function: Any, runs: dict[int, Parameters], count: int) -> Any:
+    """Run in processes of their own; yields (place, JSON text) as they come.
+
+    Fresh processes that load what is sent to them, not forks: a fork of a process in which torch has
+    computed may hang, and ``multiprocessing`` cannot find functions that were defined in a notebook.
+    """
+    packed = {i: _pack((function, parameters)) for i, parameters in runs.items()}
+    tasks: queue.Queue[int] = queue.Queue()
+    for i in runs:
+        tasks.put(i)
+    done: queue.Queue[tuple[int, str] | BaseException] = queue.Queue()
+    deaths = dict.fromkeys(runs, 0)
+    team = [_Worker() for _ in range(count)]
+    stopping = threading.Event()
+
+    def serve(worker: _Worker) -> None:
+        while not stopping.is_set():
+            try:
+                i = tasks.get_nowait()
+            except queue.Empty:
+                return
+            text = worker.ask(packed[i])
+            if text is None and not stopping.is_set():
+                deaths[i] += 1
+                if deaths[i] < DEATHS:
+                    tasks.put(i)
+                    continue
+                text = json.dumps({"error": f"The process died {DEATHS} times in this run (killed, or out of memory)."})
+            done.put((i, text or ""))
+
+    threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in team]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in runs:
+            yield done.get()
+    finally:
+        stopping.set()
+        for worker in team:
+            worker.stop()
+        for thread in threads:
+            thread.join()
+
+
+def _pack(thing: Any) -> bytes:
+    """Pickle for another process; functions of a notebook go whole, by cloudpickle."""
+    try:
+        from cloudpickle import dumps
+    except ImportError:
+        dumps = pickle.dumps
+    try:
+        return base64.b64encode(dumps(thing)) + b"\n"
+    except Exception as error:  # whatever an object's own pickling raises
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"The function cannot be sent to another process ({reason}): define it in a module, without open files and "
+            "locks, or install what takes more: pip install 'pinnedu[cluster]'."
+        ) from None
+
+
+class _Worker:
+    """A process that runs what it is sent, started when first needed and again when it died."""
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.lock = threading.Lock()
+        self.closed = False
+
+    def ask(self, task: bytes) -> str | None:
+        """The outcome of a task; None if the process died over it."""
+        with self.lock:
+            if self.closed:
+                return None
+            if self.process is None:
+                path = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])
+                own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PINNEDU_PROGRESS": "0", "PYTHONPATH": path}
+                own["PYTHONUNBUFFERED"] = "1"  # or what a run printed is lost when it dies
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "pinnedu.sweeps"],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=os.environ | own,
+                    start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
+                )
+            process = self.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(task)
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except (OSError, ValueError):  # it died, or was ended by `stop`
+            line = b""
+        if not line.endswith(b"\n"):
+            self.end()
+            return None
+        return line.decode()
+
+    def end(self) -> None:
+        """Make an end of the process."""
+        with self.lock:
+            process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            with process:
+                pass
+
+    def stop(self) -> None:
+        """End for good, whatever runs."""
+        with self.lock:
+            self.closed = True
+        self.end()
+
+
+def _serve() -> None:
+    """The life of a worker: one task a line, one outcome a line. What the function prints goes to stderr."""
+    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    for line in sys.stdin.buffer:
+        try:
+            function, parameters = pickle.loads(base64.b64decode(line))  # from the parent process alone
+        except Exception as error:
+            channel.write(json.dumps({"error": f"The function cannot be loaded in another process: {error!r}"}) + "\n")
+        else:
+            channel.write(evaluate(function, parameters) + "\n")
+        channel.flush()
+
+
+# --- a cluster
+
+
+def _on_cluster(function: Any, runs: dict[int, Parameters], client: Any) -> Any:
+    """Run on a Dask cluster; yields (place, JSON text) as they come.
+
+    Dask runs again elsewhere what a worker had in hand when it died.
+    """
+    from distributed import as_completed
+
+    futures = {client.submit(evaluate, function, parameters, pure=False): i for i, parameters in runs.items()}
+    try:
+        for future, outcome in as_completed(list(futures), with_results=True, raise_errors=False):
+            if future.status == "error":
+                outcome = json.dumps({"error": f"The cluster gave the run up: {future.exception()!r}"})
+            yield futures[future], outcome
+    finally:
+        client.cancel(list(futures))
+
+
+if __name__ == "__main__":
+    _serve()
