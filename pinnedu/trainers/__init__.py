@@ -5,16 +5,21 @@ from pinnedu.trainers.loop import Fit, State, evaluation_points, fit, relative_e
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
+from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance, Weighting
 
 __all__ = [
     "LBFGS",
     "Adam",
+    "Causal",
     "Fit",
     "GaussNewton",
+    "GradientBalance",
     "GradientDescent",
     "Objective",
     "SelfScaledBroyden",
     "State",
+    "TangentKernelBalance",
+    "Weighting",
     "evaluation_points",
     "fit",
     "relative_error",

@@ -182,4 +182,4 @@ def _scaled(objective: Objective) -> Tensor:
     """All residuals at the present weights, scaled so that half their square norm is the loss."""
     with torch.no_grad():
         found = objective.residuals()
-    return torch.cat([(objective.weights[name] / len(r)) ** 0.5 * r for name, r in found.items()])
+    return torch.cat([objective.scale(name, r) * r for name, r in found.items()])

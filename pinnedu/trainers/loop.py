@@ -23,6 +23,8 @@ from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, resolve
+from pinnedu.trainers.weights import Weighting
+from pinnedu.trainers.weights import resolve as resolve_weights
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
@@ -41,7 +43,8 @@ class Fit:
     history : dict of str to array
         One entry a step: "step", each term by name (half mean square, unweighted), "loss" (their
         weighted sum), "fresh" (the loss on points drawn apart from the training points), "error" and
-        "seconds", and each unknown by name; what was not looked at in a step is NaN.
+        "seconds", "weight of NAME" for each term where a strategy sets the weights, and each unknown by name;
+        what was not looked at in a step is NaN.
     unknowns : dict of name to float
         Values found for the unknown parameters of the equations.
     seconds : float
@@ -90,7 +93,7 @@ def fit(
     optimizer: Any,
     steps: int,
     points: Points | None = None,
-    weights: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | Weighting | Sequence[Mapping[str, float] | Weighting] | None = None,
     derivatives: str | Engine = "taylor",
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float64,
@@ -112,8 +115,8 @@ def fit(
         Number of steps, at least 1.
     points : Points, optional
         How many collocation points, where, and how often drawn again.
-    weights : dict of term to float, optional
-        Weights of the terms of the loss; 1 by default.
+    weights : dict of term to float, GradientBalance, TangentKernelBalance, Causal, or a list of them, optional
+        Weights of the terms of the loss, 1 by default; and of single points, by Causal.
     derivatives : str or engine
     device : "auto", "cpu", "cuda", "mps" or torch.device
     dtype : torch.dtype
@@ -189,7 +192,7 @@ class _Run:
         optimizer: Any,
         steps: int,
         points: Points | None,
-        weights: Mapping[str, float] | None,
+        weights: Any,
         derivatives: str | Engine,
         device: str | torch.device,
         dtype: torch.dtype,
@@ -209,11 +212,7 @@ class _Run:
             raise ValueError(f"seed must be a whole number, not {seed!r}.")
         if error_every is not None and (problem.exact is None or error_every < 1):
             raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
-        for name, weight in (weights or {}).items():
-            if name not in problem.terms:
-                raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
-            if not weight >= 0:
-                raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+        weights, self.strategies = resolve_weights(weights, problem)
         self.optimizer = resolve(optimizer)
         self.steps, self.limit, self.error_every = steps, seconds, error_every
         self.points = points or Points()
@@ -238,6 +237,7 @@ class _Run:
         self.check_equations()
 
         self.rows: list[Tensor] = []
+        self.weights: list[list[float]] = []  # of the terms, in each step
         self.found: list[Tensor] = []
         self.fresh: dict[int, float] = {}
         self.errors: dict[int, float] = {}
@@ -294,7 +294,9 @@ class _Run:
             start = time.perf_counter()
             if step > 1 and self.every and (step - 1) % self.every == 0:
                 self.draw_training_points()
-            self.objective._first = None  # a callback may have evaluated the loss
+            for strategy in self.strategies:
+                strategy.update(self.objective, step)
+            self.objective._first = None  # a callback or a strategy may have evaluated the loss
             try:
                 terms = take_step(self.objective)
             except Finished as end:
@@ -302,6 +304,7 @@ class _Run:
                     self.stopped = f"{end} after step {step - 1}"
                     return
                 terms = self.objective.first_terms()  # other points may show a way on
+            self.weights.append(self.objective.used_weights())
             self.rows.append(terms)
             if self.problem.unknowns:
                 self.found.append(self.present_unknowns())
@@ -331,13 +334,15 @@ class _Run:
             return
         # Uniform whatever the training points are: a grid drawn again would be the same grid.
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
-        fresh = Objective(self.model, self.problem, sample, self.objective.weights, self.objective.derivatives)
+        training = self.objective
+        fresh = Objective(self.model, self.problem, sample, training.weights, training.derivatives, training.shares)
         with torch.no_grad():
-            terms = fresh.terms().tolist()
+            loss = float(fresh.loss())
+        terms = fresh.first_terms().tolist()
         self.trouble = self.broken(terms, f"on fresh points at step {step}")
         if self.trouble:
             return
-        self.fresh[step] = loss = float(np.dot(terms, list(self.objective.weights.values())))
+        self.fresh[step] = loss
         self.kept = (step, copy.deepcopy(self.model.state_dict()))
         bar.set_postfix_str(f"loss {loss:.1e}", refresh=False)
 
@@ -365,10 +370,13 @@ class _Run:
         terms = torch.stack(self.rows).cpu().double().numpy() if self.rows else np.zeros((0, len(problem.terms)))
         history: dict[str, np.ndarray] = {"step": steps}
         history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
-        history["loss"] = terms @ np.array(list(self.objective.weights.values()))
+        weights = np.array(self.weights).reshape(-1, len(problem.terms))[: len(terms)]
+        history["loss"] = (terms * weights).sum(axis=1)
         for name, known in (("fresh", self.fresh), ("error", self.errors)):
             history[name] = np.array([known.get(int(step), np.nan) for step in steps])
         history["seconds"] = np.array(self.times[: len(steps)])
+        if self.strategies:
+            history |= {f"weight of {name}": weights[:, i] for i, name in enumerate(problem.terms)}
         self.warn_of_overfitting(history)
         error = relative_error(self.model, problem) if problem.exact is not None else None
         names = list(problem.unknowns)
