@@ -157,6 +157,54 @@ class FourierFeatures(nn.Module):
         return torch.cat([self.scales * torch.cos(angles), self.scales * torch.sin(angles)], dim=1)
 
 
+class FactorizedLinear(nn.Module):
+    """A linear layer whose weight is W = diag(exp(s)) V: each neuron has a scale of its own.
+
+    At first W is Glorot-normal, s is normal and V = W / exp(s), so that the layer is the same function
+    as without the factors. Training moves s and V, which preconditions it: a gradient step of V moves
+    row i of W by exp(2 s_i) times its gradient, so that neurons learn at different rates.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+    mean, std : float
+        Of s; 1 and 0.1 as in Wang, Sankaran, Wang & Perdikaris (2023).
+
+    References
+    ----------
+    Wang, Wang, Seidman & Perdikaris (2022), Random weight factorization improves the training of
+    continuous neural representations, equation 3.1.
+    """
+
+    def __init__(
+        self, n_in: int, n_out: int, *, mean: float = 1.0, std: float = 0.1, dtype: torch.dtype = torch.float64
+    ) -> None:
+        super().__init__()
+        if not std >= 0:
+            raise ValueError(f"The standard deviation of s must not be negative, not {std!r}.")
+        self.mean, self.std = mean, std
+        self.s = nn.Parameter(torch.empty(n_out, dtype=dtype))
+        self.V = nn.Parameter(torch.empty(n_out, n_in, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(n_out, dtype=dtype))
+        self.reset_parameters()
+
+    @property
+    def weight(self) -> Tensor:
+        """The matrix W, (out, in)."""
+        return torch.exp(self.s)[:, None] * self.V
+
+    def reset_parameters(self) -> None:
+        """Draw W and s from torch's global generator."""
+        with torch.no_grad():
+            nn.init.xavier_normal_(self.V)
+            nn.init.normal_(self.s, self.mean, self.std)
+            self.V.div_(torch.exp(self.s)[:, None])
+            nn.init.zeros_(self.bias)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return nn.functional.linear(values, self.weight, self.bias)
+
+
 class MLP(nn.Module):
     """Fully connected network, with Glorot-normal weights, zero biases and normalized inputs.
 
@@ -172,6 +220,8 @@ class MLP(nn.Module):
     activation : {"tanh", "silu", "gelu", "sigmoid"} or a Module class
     embedding : Module, optional
         First layer, (N, d) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
+    factorized : bool
+        Random weight factorization: every layer is a :class:`FactorizedLinear`.
     dtype : torch.dtype
         float64 by default.
     """
@@ -183,6 +233,7 @@ class MLP(nn.Module):
         activation: str | type[nn.Module] = "tanh",
         *,
         embedding: nn.Module | None = None,
+        factorized: bool = False,
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
@@ -194,24 +245,65 @@ class MLP(nn.Module):
             raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {activation!r}.")
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
-        pairs = zip(widths, widths[1:], strict=False)
-        self.layers = nn.ModuleList(nn.Linear(n_in, n_out, dtype=dtype) for n_in, n_out in pairs)
+        pairs = list(zip(widths, widths[1:], strict=False)) + self.gate_sizes(widths)
+        layer = FactorizedLinear if factorized else nn.Linear
+        layers = [layer(n_in, n_out, dtype=dtype) for n_in, n_out in pairs]
+        self.layers, self.gates = nn.ModuleList(layers[: len(widths) - 1]), nn.ModuleList(layers[len(widths) - 1 :])
         self.activation = (ACTIVATIONS[activation] if isinstance(activation, str) else activation)()
         self.reset_parameters()
         self.to(dtype)
 
+    def gate_sizes(self, widths: list[int]) -> list[tuple[int, int]]:
+        """Sizes of layers beside the chain, which has none: see :class:`ModifiedMLP`."""
+        return []
+
     def reset_parameters(self) -> None:
         """Draw the weights from torch's global generator."""
-        linear: Any
-        for linear in self.layers:
-            nn.init.xavier_normal_(linear.weight)
-            nn.init.zeros_(linear.bias)
+        layer: Any
+        for layer in (*self.layers, *self.gates):
+            if isinstance(layer, FactorizedLinear):
+                layer.reset_parameters()
+            else:
+                nn.init.xavier_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
         self._drawn = [weight.detach().clone() for weight in self.parameters()]
 
     def forward(self, points: Tensor) -> Tensor:
         values = self.embedding(points)
         for layer in self.layers[:-1]:
             values = self.activation(layer(values))
+        return self.layers[-1](values)
+
+
+class ModifiedMLP(MLP):
+    """A network whose hidden layers choose, neuron by neuron, between two views of the input.
+
+    With U = act(W_u x + b_u) and V = act(W_v x + b_v) of the (embedded) points x, each hidden layer is
+
+        g <- act(W g + b),    g <- g * U + (1 - g) * V.
+
+    Products bring the input into every layer, so that gradients reach it past the chain.
+    Parameters are those of :class:`MLP`; all hidden widths must be equal.
+
+    References
+    ----------
+    Wang, Teng & Perdikaris (2021), Understanding and mitigating gradient flow pathologies in
+    physics-informed neural networks, section 2.6; in the form of Wang, Sankaran, Wang & Perdikaris (2023).
+    """
+
+    def gate_sizes(self, widths: list[int]) -> list[tuple[int, int]]:
+        """The two layers that see the input."""
+        n_in, *hidden, _ = widths
+        if len(set(hidden)) != 1:
+            raise ValueError(f"ModifiedMLP needs hidden layers, all of one width, such as (20, 20), not {tuple(hidden)}.")
+        return [(n_in, hidden[0])] * 2
+
+    def forward(self, points: Tensor) -> Tensor:
+        values = self.embedding(points)
+        U, V = (self.activation(gate(values)) for gate in self.gates)
+        difference = U - V
+        for layer in self.layers[:-1]:
+            values = V + self.activation(layer(values)) * difference
         return self.layers[-1](values)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pinnedu import MLP, Box, HardConstraint, Observed, On, Periodic, PeriodicEmbedding, Points, Problem
+from pinnedu import MLP, Box, HardConstraint, ModifiedMLP, Observed, On, Periodic, PeriodicEmbedding, Points, Problem
 from pinnedu.jacobian import jacobian, weights_of
 
 BOX = Box(x=(0, 1), t=(0, 1))
@@ -69,6 +69,7 @@ CASES = {
     "periodic condition": (PERIODIC, lambda: mlp(PERIODIC)),
     "periodic embedding": (PERIODIC, lambda: mlp(PERIODIC, embedding=PeriodicEmbedding(BOX, x=2))),
     "data, unknowns, two fields": (FLOW, lambda: mlp(FLOW)),
+    "modified network": (HEAT, lambda: ModifiedMLP(HEAT, hidden=(4, 4))),
     "third order": (THIRD, lambda: mlp(THIRD)),
     "hard constraint": (HEAT, lambda: HardConstraint(mlp(HEAT), HEAT, u=lambda u, x, t: torch.sin(x) + t * u)),
     "a layer used twice, no bias": (HEAT, Twice),
@@ -201,8 +202,12 @@ def normalized():
     return model
 
 
+def factorized():
+    return ModifiedMLP(HEAT, hidden=(4, 4), factorized=True)
+
+
 @pytest.mark.filterwarnings("ignore:There is a performance drop")  # torch.func's own, of weight_norm
-@pytest.mark.parametrize("make", [Scaled, normalized])
+@pytest.mark.parametrize("make", [Scaled, normalized, factorized])
 def test_weights_outside_linear_layers_go_through_torch_func(make):
     model = make()
     sample = HEAT.sample(Points(6, 4))

@@ -11,8 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pinnedu import MLP, Box, GaussNewton, HardConstraint, Normalize, PeriodicEmbedding, Points, Problem, fit
-from pinnedu.models import draw
+from pinnedu import (
+    MLP,
+    Box,
+    GaussNewton,
+    HardConstraint,
+    ModifiedMLP,
+    Normalize,
+    PeriodicEmbedding,
+    Points,
+    Problem,
+    fit,
+)
+from pinnedu.models import FactorizedLinear, draw
 
 BOX = Box(x=(-1, 3), t=(0, 10))
 PROBLEM = Problem(BOX, {}, fields=("u", "v"))
@@ -114,6 +125,66 @@ def test_a_model_in_single_precision():
 def test_bad_networks(arguments, message):
     with pytest.raises(ValueError, match=message):
         MLP(PROBLEM, **arguments)
+
+
+# --- the modified network, and factorized weights
+
+
+@pytest.mark.parametrize("embedding", [None, PeriodicEmbedding(BOX, x=2)])
+def test_the_modified_network_is_the_textbook_formula(embedding):
+    model = ModifiedMLP(PROBLEM, hidden=(5, 5, 5), embedding=embedding)
+    x = model.embedding(POINTS)
+    U, V = (torch.tanh(x @ gate.weight.T + gate.bias) for gate in model.gates)
+    g = x
+    for layer in model.layers[:-1]:
+        z = torch.tanh(g @ layer.weight.T + layer.bias)
+        g = z * U + (1 - z) * V
+    assert torch.allclose(model(POINTS), g @ model.layers[-1].weight.T + model.layers[-1].bias, atol=1e-14)
+    assert not torch.equal(model.gates[0].weight, model.gates[1].weight)
+
+
+@pytest.mark.parametrize("hidden", [(), (5, 4)])
+def test_the_modified_network_needs_equal_widths(hidden):
+    with pytest.raises(ValueError, match=r"ModifiedMLP needs hidden layers, all of one width, such as \(20, 20\), not"):
+        ModifiedMLP(PROBLEM, hidden=hidden)
+
+
+def test_a_factorized_layer_is_glorot_at_first_and_its_scales_are_drawn():
+    layer = FactorizedLinear(300, 200)
+    assert torch.allclose(layer.weight, torch.diag(torch.exp(layer.s)) @ layer.V, atol=1e-15)
+    assert layer.weight.std().item() == pytest.approx(sqrt(2 / 500), rel=0.02)
+    assert layer.s.mean().item() == pytest.approx(1.0, abs=0.03)
+    assert layer.s.std().item() == pytest.approx(0.1, rel=0.2)
+    values = torch.randn(4, 300, dtype=torch.float64)
+    assert torch.allclose(layer(values), values @ layer.weight.T + layer.bias, atol=1e-13)
+    with pytest.raises(ValueError, match="The standard deviation of s must not be negative, not -1"):
+        FactorizedLinear(2, 2, std=-1)
+
+
+def test_a_gradient_step_of_v_moves_the_weight_by_the_square_of_its_scale():
+    layer = FactorizedLinear(3, 2)
+    values = torch.randn(4, 3, dtype=torch.float64)
+    W = layer.weight.detach().requires_grad_()
+    by_weight = torch.autograd.grad((values @ W.T).square().sum(), W)[0]
+    by_v = torch.autograd.grad(layer(values).square().sum(), layer.V)[0]
+    assert torch.allclose(torch.exp(layer.s)[:, None] * by_v, torch.exp(2 * layer.s)[:, None] * by_weight)
+
+
+@pytest.mark.parametrize("kind", [MLP, ModifiedMLP])
+def test_factorized_networks(kind):
+    model = kind(PROBLEM, hidden=(6, 6), factorized=True, dtype=torch.float32)
+    plain = kind(PROBLEM, hidden=(6, 6))
+    neurons = sum(len(layer.bias) for layer in (*plain.layers, *plain.gates))
+    assert len(flat(model)) == len(flat(plain)) + neurons
+    assert {tensor.dtype for tensor in model.state_dict().values()} == {torch.float32}
+    assert model(POINTS.float()).shape == (20, 2)
+    first = drawn(model)
+    assert torch.equal(drawn(kind(PROBLEM, hidden=(6, 6), factorized=True)).float(), first)
+    assert not torch.equal(drawn(model, seed=1), first)
+    with torch.no_grad():
+        model.layers[0].s[0] += 1.0
+    touched = flat(model)
+    assert torch.equal(drawn(model), touched)
 
 
 # --- periodic by construction

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pinnedu.files import write_whole
 from pinnedu.trainers.optimizers import Resumable
+from pinnedu.trainers.weights import Windows
 
 if TYPE_CHECKING:
     from pinnedu.trainers.loop import _Run
@@ -159,12 +160,16 @@ class Checkpoint:
             name: points.to(device=run.device, dtype=run.dtype) for name, points in found["sample"].items()
         }
         run.objective.weights.update(found["weights"])
+        run.objective.shares = {
+            name: Windows(**{**window, "values": window["values"].to(run.device)}) for name, window in found["shares"].items()
+        }
         assert isinstance(run.take_step, Resumable)
         run.take_step.restore(found["optimizer"], run.objective)
         run.training.set_state(found["random"][0])
         run.looking.set_state(found["random"][1])
         torch.set_rng_state(found["random"][2])
         run.rows = list(found["rows"].to(run.device))
+        run.weights = found["used"]
         run.found = list(found["found"].to(run.device))[: len(run.rows)]
         run.fresh, run.errors, run.times, run.looked = found["record"]
         run.kept, run.best = found["kept"], found["best"]
@@ -183,6 +188,8 @@ def content(run: _Run) -> Content:
         "random": [run.training.get_state(), run.looking.get_state(), torch.get_rng_state()],
         "sample": run.objective.whole,
         "weights": run.objective.weights,
+        "shares": {name: vars(window) for name, window in run.objective.shares.items()},
+        "used": run.weights,
         "rows": torch.stack(run.rows) if run.rows else torch.zeros(0, len(problem.terms)),
         "found": torch.stack(run.found) if run.found else torch.zeros(0, len(problem.unknowns)),
         "record": [run.fresh, run.errors, run.times, run.looked],

@@ -27,6 +27,8 @@ from pinnedu.trainers.ending import Interruption, out_of_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, resolve
 from pinnedu.trainers.record import Fit, State, check_model, relative_error
+from pinnedu.trainers.weights import Weighting
+from pinnedu.trainers.weights import resolve as resolve_weights
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
@@ -39,7 +41,7 @@ def fit(
     optimizer: Any,
     steps: int,
     points: Points | None = None,
-    weights: Mapping[str, float] | None = None,
+    weights: Mapping[str, float] | Weighting | Sequence[Mapping[str, float] | Weighting] | None = None,
     derivatives: str | Engine = "taylor",
     device: str | torch.device = "auto",
     dtype: torch.dtype = torch.float64,
@@ -63,8 +65,8 @@ def fit(
         Number of steps, at least 1.
     points : Points, optional
         How many collocation points, where, and how often drawn again.
-    weights : dict of term to float, optional
-        Weights of the terms of the loss; 1 by default.
+    weights : dict of term to float, GradientBalance, TangentKernelBalance, Causal, or a list of them, optional
+        Weights of the terms of the loss, 1 by default; and of single points, by Causal.
     derivatives : str or engine
     device : "auto", "cpu", "cuda", "mps" or torch.device
     dtype : torch.dtype
@@ -117,7 +119,7 @@ class _Run:
         optimizer: Any,
         steps: int,
         points: Points | None,
-        weights: Mapping[str, float] | None,
+        weights: Any,
         derivatives: str | Engine,
         device: str | torch.device,
         dtype: torch.dtype,
@@ -137,11 +139,7 @@ class _Run:
             raise ValueError(f"seed must be a whole number, not {seed!r}.")
         if error_every is not None and (problem.exact is None or error_every < 1):
             raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
-        for name, weight in (weights or {}).items():
-            if name not in problem.terms:
-                raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
-            if not weight >= 0:
-                raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+        start, self.strategies = resolve_weights(weights, problem)
         self.team = parallel.team()
         self.optimizer = resolve(optimizer)
         self.steps, self.limit, self.error_every = steps, seconds, error_every
@@ -165,7 +163,7 @@ class _Run:
         self.team.copy(model.state_dict().values())
         self.term_weights = weights
         sample = self.draw_points(self.points, self.training)
-        self.objective = Objective(model, problem, sample, weights, derivatives, team=self.team)
+        self.objective = Objective(model, problem, sample, start, derivatives, team=self.team)
         check_model(model, problem, self.objective.whole["interior"][:2])
         self.check_equations()
 
@@ -173,6 +171,7 @@ class _Run:
         self.seed, self.looked = seed, 0.0
         self.checkpoint: Checkpoint | None = None
         self.rows: list[Tensor] = []
+        self.weights: list[list[float]] = []  # of the terms, in each step
         self.found: list[Tensor] = []
         self.fresh: dict[int, float] = {}
         self.errors: dict[int, float] = {}
@@ -221,7 +220,8 @@ class _Run:
         try:
             self.advance(callbacks, bar)
         except KeyboardInterrupt:
-            del self.rows[len(self.times) :], self.found[len(self.times) :]
+            for record in (self.rows, self.weights, self.found):
+                del record[len(self.times) :]
             self.stopped, interrupted = f"interrupted at step {len(self.rows)}", True
             if self.moving:
                 self.model.load_state_dict(self.kept[1])
@@ -256,7 +256,9 @@ class _Run:
                 self.moving = True
                 if step > 1 and self.every and (step - 1) % self.every == 0:
                     self.draw_training_points()
-                self.objective._first = None  # a callback may have evaluated the loss
+                for strategy in self.strategies:
+                    strategy.update(self.objective, step)
+                self.objective._first = None  # a callback or a strategy may have evaluated the loss
                 try:
                     terms = self.take_step(self.objective)
                 except Finished as end:
@@ -267,6 +269,7 @@ class _Run:
                         self.stopped = f"{end} after step {step - 1}"
                         return
                     # Other points may show a way on.
+                self.weights.append(self.objective.used_weights())
                 self.rows.append(terms)
                 if self.problem.unknowns:
                     self.found.append(self.present_unknowns())
@@ -302,11 +305,12 @@ class _Run:
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
         fresh = self.judge(sample)
         with torch.no_grad():
-            terms = fresh.terms().tolist()
+            loss = float(fresh.loss())
+        terms = fresh.first_terms().tolist()
         self.trouble = self.broken(terms, f"on fresh points at step {step}")
         if self.trouble:
             return
-        self.fresh[step] = loss = float(np.dot(terms, list(self.objective.weights.values())))
+        self.fresh[step] = loss
         self.kept = (step, copy.deepcopy(self.model.state_dict()))
         if loss <= min(self.fresh.values()):
             self.best = self.kept
@@ -315,7 +319,9 @@ class _Run:
     def judge(self, sample: Sample) -> Objective:
         """The objective on other points."""
         training = self.objective
-        return Objective(self.model, self.problem, sample, training.weights, training.derivatives, team=self.team)
+        return Objective(
+            self.model, self.problem, sample, training.weights, training.derivatives, training.shares, team=self.team
+        )
 
     def prefer_best(self) -> None:
         """Return to the best weights looked at, if on the same fresh points they are better than the present ones."""
@@ -357,10 +363,13 @@ class _Run:
         terms = torch.stack(self.rows).cpu().double().numpy() if self.rows else np.zeros((0, len(problem.terms)))
         history: dict[str, np.ndarray] = {"step": steps}
         history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
-        history["loss"] = terms @ np.array(list(self.objective.weights.values()))
+        weights = np.array(self.weights).reshape(-1, len(problem.terms))[: len(terms)]
+        history["loss"] = (terms * weights).sum(axis=1)
         for name, known in (("fresh", self.fresh), ("error", self.errors)):
             history[name] = np.array([known.get(int(step), np.nan) for step in steps])
         history["seconds"] = np.array(self.times[: len(steps)])
+        if self.strategies:
+            history |= {f"weight of {name}": weights[:, i] for i, name in enumerate(problem.terms)}
         self.warn_of_overfitting(history)
         error = relative_error(self.model, problem) if problem.exact is not None else None
         names = list(problem.unknowns)

@@ -11,13 +11,15 @@ from pinnedu.field import Engine
 from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.weights import Windows
 
 
 class Objective:
     """Half the weighted mean squares of the residuals, L = sum_k w_k / (2 N_k) |r_k|^2.
 
     With this scaling the Gauss-Newton matrix of L is J^T J for the residuals scaled by
-    sqrt(w_k / N_k), and for a linear problem it is the matrix A of the theory.
+    sqrt(w_k / N_k), and for a linear problem it is the matrix A of the theory. Equations may have a weight for
+    each point besides: see ``shares``, which strategies such as `Causal` set.
 
     Parameters
     ----------
@@ -27,6 +29,8 @@ class Objective:
     weights : dict of term to float
         Terms without one have weight 1.
     derivatives : str or engine
+    shares : dict of equation to Windows
+        Weights of the interior points, as a function of them.
     team : Team
         Processes that share the points; each computes on its own and all have the same loss.
     """
@@ -38,11 +42,13 @@ class Objective:
         sample: Sample,
         weights: Mapping[str, float] | None = None,
         derivatives: str | Engine = "taylor",
+        shares: Mapping[str, Windows] | None = None,
         *,
         team: Team = ALONE,
     ) -> None:
         self.model, self.problem, self.derivatives, self.team = model, problem, derivatives, team
         self.sample = sample
+        self.shares = dict(shares or {})
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
         self._first: Tensor | None = None
         self._vector: tuple[list[float], Tensor] | None = None
@@ -70,6 +76,17 @@ class Objective:
         """Each term's half mean square, unweighted, in the order of ``problem.terms``."""
         return self.team.total(self.half_mean_squares(self.residuals()))
 
+    def shared_terms(self) -> Tensor:
+        """The same with the weights of the points, but not of the terms; with its graph."""
+        residuals = self.residuals()
+        terms = self.team.total(self.half_mean_squares(residuals))
+        if self._first is None:
+            self._first = terms.detach()
+        if not self.shares:
+            return terms
+        shared = {name: self.share(name, residual).sqrt() * residual for name, residual in residuals.items()}
+        return self.team.total(self.half_mean_squares(shared))
+
     def half_mean_squares(self, residuals: Mapping[str, Tensor]) -> Tensor:
         """The part of each term that this process has: the mean over its points, times their fraction."""
         parts = {name: 0.5 * residual.square().mean() for name, residual in residuals.items()}
@@ -80,9 +97,7 @@ class Objective:
 
     def loss(self) -> Tensor:
         """The weighted sum of the terms, a scalar with its graph."""
-        terms = self.terms()
-        if self._first is None:
-            self._first = terms.detach()
+        terms = self.shared_terms()
         return terms @ self.term_weights(terms)
 
     def term_weights(self, like: Tensor) -> Tensor:
@@ -105,12 +120,30 @@ class Objective:
         self._first = self.team.sum(self.half_mean_squares({name: residual for name, (residual, _) in found.items()}))
         scales = [self.scale(name, residual) for name, (residual, _) in found.items()]
         return [
-            (scale * residual, rows.mul_(scale)) for scale, (residual, rows) in zip(scales, found.values(), strict=True)
+            (scale * residual, rows.mul_(scale[:, None]))
+            for scale, (residual, rows) in zip(scales, found.values(), strict=True)
         ]
 
-    def scale(self, name: str, residual: Tensor) -> float:
-        """The factor sqrt(w_k / N_k) of a term's residuals: half the square norm of all is the loss."""
-        return (self.weights[name] * self.fraction(name) / len(residual)) ** 0.5
+    def scale(self, name: str, residual: Tensor) -> Tensor:
+        """The factors sqrt(w_k share_n / N_k) of a term's residuals: half the square norm of all is the loss."""
+        return (self.weights[name] * self.fraction(name) / len(residual)) ** 0.5 * self.share(name, residual).sqrt()
+
+    def share(self, name: str, residual: Tensor) -> Tensor:
+        """The weights of a term's points, one for each of its residuals; 1 unless `shares` has others."""
+        if name not in self.shares:
+            return residual.new_ones(1)
+        points = self.sample["interior"]
+        return self.shares[name](points).to(residual).repeat(len(residual) // len(points))
+
+    def used_weights(self) -> list[float]:
+        """What makes the loss of the terms: the weight of each, times the average weight of its points."""
+        return [w * (self.shares[name].average if name in self.shares else 1.0) for name, w in self.weights.items()]
+
+    def together(self) -> Objective:
+        """The same objective on the points of all processes, computed by this one alone."""
+        if self.team is ALONE:
+            return self
+        return Objective(self.model, self.problem, self.whole, self.weights, self.derivatives, self.shares)
 
     def first_terms(self) -> Tensor:
         """The terms of the first evaluation since the last call: the loss a step started from."""

@@ -12,7 +12,6 @@ from scipy.optimize import line_search
 from torch import Tensor, nn
 
 from pinnedu.jacobian import weights_of
-from pinnedu.problem import Sample
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step, flat
 
@@ -54,14 +53,15 @@ class _Broyden:
         self.options = options
         self.weights = list(weights_of(model).values())
         self.inverse: Tensor | None = None
-        self.sample: Sample | None = None
+        self.function: tuple[Any, Any, Any] = (None, None, None)  # points and weights: others make another loss
         self.loss_before: float | None = None
         self.at, self.loss, self.gradient, self.terms = np.zeros(0), 0.0, np.zeros(0), torch.zeros(0)
 
     def __call__(self, objective: Objective) -> Tensor:
         position = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).cpu().double().numpy()
-        if objective.sample is not self.sample:
-            self.sample, self.loss_before, self.at = objective.sample, None, np.zeros(0)
+        function = (objective.sample, objective.weights, objective.shares)
+        if any(new is not old for new, old in zip(function, self.function, strict=True)):
+            self.function, self.loss_before, self.at = function, None, np.zeros(0)
         self.evaluate(objective, position)
         loss, gradient, terms = self.loss, self.gradient, self.terms
         scaled = gradient if self.inverse is None else (self.inverse @ torch.from_numpy(gradient)).numpy()
@@ -91,7 +91,7 @@ class _Broyden:
         self.at, self.gradient = state["at"].numpy(), state["gradient"].numpy()
         self.loss, self.loss_before = state["loss"], state["loss_before"]
         self.terms, self.inverse = state["terms"].to(self.weights[0]), state["inverse"]
-        self.sample = objective.sample
+        self.function = (objective.sample, objective.weights, objective.shares)
 
     def evaluate(self, objective: Objective, position: np.ndarray) -> _Broyden:
         """Move the model to a position and find loss, terms and gradient there, unless it is there already."""

@@ -25,7 +25,8 @@ class Fit:
     history : dict of str to array
         One entry a step: "step", each term by name (half mean square, unweighted), "loss" (their
         weighted sum), "fresh" (the loss on points drawn apart from the training points), "error" and
-        "seconds", and each unknown by name; what was not looked at in a step is NaN.
+        "seconds", "weight of NAME" for each term where a strategy sets the weights, and each unknown by name;
+        what was not looked at in a step is NaN.
     unknowns : dict of name to float
         Values found for the unknown parameters of the equations.
     seconds : float

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from pinnedu import MLP, Box, HardConstraint, PeriodicEmbedding, Problem
+from pinnedu import MLP, Box, HardConstraint, ModifiedMLP, PeriodicEmbedding, Problem
 from pinnedu.derivatives import Laplacian, evaluate, nested_autograd, taylor
 
 
@@ -32,7 +32,7 @@ class Branches(nn.Module):
 
 
 ACTIVATIONS = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "sine": Sine}
-KINDS = ("plain", "branches", "constrained", "periodic")
+KINDS = ("plain", "branches", "constrained", "periodic", "modified", "factorized")
 
 
 def network(kind, activation, dim=2, hidden=(5, 4), seed=0):
@@ -40,7 +40,10 @@ def network(kind, activation, dim=2, hidden=(5, 4), seed=0):
     names = ("x", "y", "t")[:dim]
     problem = Problem(Box(**dict.fromkeys(names, (-1, 1))), {}, fields=("u", "v"))
     embedding = PeriodicEmbedding(problem.domain, x=2) if kind == "periodic" else None
-    model = MLP(problem, hidden=hidden, activation=ACTIVATIONS[activation], embedding=embedding)
+    options = {"activation": ACTIVATIONS[activation], "factorized": kind == "factorized"}
+    model = MLP(problem, hidden=hidden, embedding=embedding, **options)
+    if kind == "modified":
+        model = ModifiedMLP(problem, hidden=(4, 4), **options)
     if kind == "branches":
         model = Branches(model, MLP(problem, hidden=(3,), activation=ACTIVATIONS[activation]))
     if kind == "constrained":

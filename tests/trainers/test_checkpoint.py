@@ -22,7 +22,9 @@ from pinnedu import (
     LBFGS,
     MLP,
     Adam,
+    Causal,
     GaussNewton,
+    GradientBalance,
     GradientDescent,
     On,
     Points,
@@ -125,6 +127,14 @@ def test_a_run_killed_by_sigkill_at_a_random_step_and_resumed_equals_one_never_k
     assert equal(optimizer_state(path), optimizer_state(tmp_path / "whole.pt"))
     assert resumed.seconds > 0
     assert sorted(os.listdir(tmp_path)) == ["run.pt", "whole.pt"]
+
+
+@pytest.mark.parametrize("weights", [GradientBalance(every=3), [Causal(), {"start": 5.0}]], ids=["terms", "points"])
+def test_weights_that_a_strategy_chose_are_resumed(weights, tmp_path):
+    path = tmp_path / "run.pt"
+    with pytest.raises(RuntimeError, match="killed"):
+        start("Adam", weights=weights, checkpoint=path, checkpoint_every=0, callbacks=[die_at(20)])
+    assert same(start("Adam", weights=weights, checkpoint=path), start("Adam", weights=weights))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
