@@ -112,8 +112,8 @@ class TangentKernelBalance(_Balance):
 
     References
     ----------
-    Wang, Yu & Perdikaris (2022), When and why PINNs fail to train, section 7; divided by N_k because the terms
-    of the loss are means here.
+    Wang, Yu & Perdikaris (2022), When and why PINNs fail to train: a neural tangent kernel perspective,
+    algorithm 1; divided by N_k because the terms of the loss are means here.
     """
 
     def sizes(self, objective: Objective) -> dict[str, float]:
@@ -142,8 +142,8 @@ class Causal:
 
     References
     ----------
-    Wang, Sankaran & Perdikaris (2024), Respecting causality for training physics-informed neural networks,
-    equation 3.6 (arXiv 2022); epsilon = 1 and 32 windows as in Wang, Sankaran, Wang & Perdikaris (2023).
+    Wang, Sankaran & Perdikaris (2024), Respecting causality for training physics-informed neural networks
+    (arXiv 2022); epsilon = 1 and 32 windows as in Wang, Sankaran, Wang & Perdikaris (2023).
     """
 
     coordinate: str = "t"
@@ -276,6 +276,7 @@ def resolve(weights: Any, problem: Problem) -> tuple[dict[str, float], list[Weig
         if owner in owners:
             raise ValueError(f"weights has two parts that set the weights of the {owner}: give one of them.")
         owners.add(owner)
+    strategies.sort(key=lambda part: part.sets != "points")  # a balance of the terms sees the weights of their points
     return start, strategies
 
 
