@@ -8,7 +8,7 @@ the optimizer, it lowers one function.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -52,7 +52,7 @@ class _Balance:
 
     def check(self, problem: Problem) -> None:
         if len(problem.terms) < 2:
-            raise ValueError(f"{type(self).__name__} needs at least 2 terms to balance, but there is only {problem.terms}.")
+            raise ValueError(f"{type(self).__name__} needs at least 2 terms to balance, not {len(problem.terms)}.")
 
     def sizes(self, objective: Objective) -> dict[str, float]:
         """The size of each term."""
@@ -180,7 +180,7 @@ class Causal:
         earlier = torch.cat([means.new_zeros(1), means[:-1].cumsum(dim=0)])
         values = torch.exp(-self.epsilon * earlier)
         objective.shares = {
-            name: Windows(windows.axis, windows.low, windows.high, values, _mean(values[place], square))
+            name: replace(windows, values=values, average=_mean(values[place], square))
             for name, square in squares.items()
         }
 
