@@ -173,7 +173,7 @@ class FactorizedLinear(nn.Module):
     References
     ----------
     Wang, Wang, Seidman & Perdikaris (2022), Random weight factorization improves the training of
-    continuous neural representations, equation 3.1.
+    continuous neural representations.
     """
 
     def __init__(
@@ -288,7 +288,7 @@ class ModifiedMLP(MLP):
     References
     ----------
     Wang, Teng & Perdikaris (2021), Understanding and mitigating gradient flow pathologies in
-    physics-informed neural networks, section 2.6; in the form of Wang, Sankaran, Wang & Perdikaris (2023).
+    physics-informed neural networks; in the form of Wang, Sankaran, Wang & Perdikaris (2023).
     """
 
     def gate_sizes(self, widths: list[int]) -> list[tuple[int, int]]:

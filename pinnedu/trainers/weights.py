@@ -8,7 +8,7 @@ the optimizer, it lowers one function.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -52,7 +52,7 @@ class _Balance:
 
     def check(self, problem: Problem) -> None:
         if len(problem.terms) < 2:
-            raise ValueError(f"{type(self).__name__} needs at least 2 terms to balance, but there is only {problem.terms}.")
+            raise ValueError(f"{type(self).__name__} needs at least 2 terms to balance, not {len(problem.terms)}.")
 
     def sizes(self, objective: Objective) -> dict[str, float]:
         """The size of each term."""
@@ -113,8 +113,8 @@ class TangentKernelBalance(_Balance):
 
     References
     ----------
-    Wang, Yu & Perdikaris (2022), When and why PINNs fail to train, section 7; divided by N_k because the terms
-    of the loss are means here.
+    Wang, Yu & Perdikaris (2022), When and why PINNs fail to train: a neural tangent kernel perspective,
+    algorithm 1; divided by N_k because the terms of the loss are means here.
     """
 
     def sizes(self, objective: Objective) -> dict[str, float]:
@@ -143,8 +143,8 @@ class Causal:
 
     References
     ----------
-    Wang, Sankaran & Perdikaris (2024), Respecting causality for training physics-informed neural networks,
-    equation 3.6 (arXiv 2022); epsilon = 1 and 32 windows as in Wang, Sankaran, Wang & Perdikaris (2023).
+    Wang, Sankaran & Perdikaris (2024), Respecting causality for training physics-informed neural networks
+    (arXiv 2022); epsilon = 1 and 32 windows as in Wang, Sankaran, Wang & Perdikaris (2023).
     """
 
     coordinate: str = "t"
@@ -181,7 +181,7 @@ class Causal:
         earlier = torch.cat([means.new_zeros(1), means[:-1].cumsum(dim=0)])
         values = torch.exp(-self.epsilon * earlier)
         objective.shares = {
-            name: Windows(windows.axis, windows.low, windows.high, values, _mean(values[place], square))
+            name: replace(windows, values=values, average=_mean(values[place], square))
             for name, square in squares.items()
         }
 
@@ -277,6 +277,7 @@ def resolve(weights: Any, problem: Problem) -> tuple[dict[str, float], list[Weig
         if owner in owners:
             raise ValueError(f"weights has two parts that set the weights of the {owner}: give one of them.")
         owners.add(owner)
+    strategies.sort(key=lambda part: part.sets != "points")  # a balance of the terms sees the weights of their points
     return start, strategies
 
 

@@ -190,6 +190,18 @@ def test_every_optimizer_takes_every_strategy_and_the_record_shows_the_weights(o
     assert 0.01 < fresh[0] / history["loss"][0] < 100  # measured with the same weights
 
 
+def test_a_balance_sees_the_causal_weights_in_whatever_order_they_are_given():
+    problem = problems.advection(2.0)
+    parts = [GradientBalance(every=3), Causal(epsilon=0.1)]
+    runs = [
+        fit(MLP(problem, (5,)), problem, optimizer=Adam(1e-2), steps=6, points=FEW, weights=weights, seed=0)
+        for weights in (parts, parts[::-1], parts[:1])
+    ]
+    first = [run.history["weight of initial"][0] for run in runs]
+    assert first[0] == first[1] != first[2]
+    assert np.array_equal(runs[0].history["loss"], runs[1].history["loss"])
+
+
 def test_without_a_strategy_the_record_has_no_weights(decay):
     run = fit(MLP(decay, (3,)), decay, optimizer=Adam(), steps=2, weights={"start": 2.0})
     assert not [name for name in run.history if name.startswith("weight")]
@@ -284,7 +296,7 @@ def test_bad_weights(decay, weights, message):
 
 def test_nothing_to_balance_and_nothing_to_order():
     alone = Problem(Box(t=(0, 1)), {"decay": lambda u: u.t + u})
-    with pytest.raises(ValueError, match="GradientBalance needs at least 2 terms to balance"):
+    with pytest.raises(ValueError, match="GradientBalance needs at least 2 terms to balance, not 1"):
         fit(MLP(alone), alone, optimizer=Adam(), steps=1, weights=GradientBalance())
     data = Problem(Box(t=(0, 1)), {}, {"start": On(t=0, equation=lambda u: u)})
     with pytest.raises(ValueError, match="Causal weighs the equations in time, but the problem has none"):
