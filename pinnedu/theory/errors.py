@@ -4,7 +4,7 @@ Three errors stand in a row: the distance of the network from the solution, the 
 sum over points that training sees. Approximation, stability and quadrature tie them together:
 
     |D u_theta - f|  <=  C |u_theta - u|_{H^s}              `residual_constant`
-    |u_theta - u|  <=  sum_k C_k |r_k|                      `heat_stability`, `advection_stability`, `Certificate`
+    |u_theta - u|  <=  sum_k C_k |r_k|                      `heat_stability`, ..., `Certificate`
     | int r^2 - sum_n w_n r(x_n)^2 |  <=  C N^-alpha        `quadrature_gap`
 
 Norms are L2 norms over the set on which a residual lives, integrals and not samples.
@@ -16,7 +16,7 @@ physics-informed machine learning", Acta Numerica (2024). The constants are deri
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -148,9 +148,9 @@ def residual_constant(problem: Problem, nodes: int = 32) -> float:
     asked: dict[Request, int] = {}
 
     def only(chosen: Request | None) -> Engine:
-        def engine(model: nn.Module, points: Tensor, requests: object) -> dict[Request, Tensor]:
-            asked.update({r: len(r[1].axes) if isinstance(r[1], Laplacian) else 1 for r in requests})  # type: ignore[attr-defined]
-            return {r: torch.full_like(points[:, 0], float(r == chosen)) for r in asked}
+        def engine(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
+            asked.update({r: len(r[1].axes) if isinstance(r[1], Laplacian) else 1 for r in requests})
+            return {r: torch.full_like(points[:, 0], float(r == chosen)) for r in requests}
 
         return engine
 
@@ -213,6 +213,42 @@ def advection_stability(box: Box, beta: float) -> dict[str, float]:
     length, duration = _lengths(box)
     way = abs(_finite("beta", beta)) * duration
     return {"advection": duration, "initial": math.sqrt(duration), "periodic": math.sqrt(way * (way / length + 2))}
+
+
+def helmholtz_stability(box: Box, k: float) -> dict[str, float]:
+    """Constants of u'' + k^2 u = f on an interval with given values at both ends, for any residuals.
+
+    |u_theta - u| <= C |r| + C_wall (|r_left| + |r_right|), with
+
+        C = max_n 1 / |k^2 - (n pi / L)^2|,   C_wall = sqrt(L / 3) (1 + k^2 C).
+
+    Parameters
+    ----------
+    box : Box
+        With the one coordinate x.
+    k : float
+        Wave number (1 / length); 0 is Poisson's equation.
+
+    Returns
+    -------
+    dict of term to float
+        "helmholtz", "left", "right".
+
+    Raises
+    ------
+    ValueError
+        If k^2 is an eigenvalue: then no residual, however small, bounds the error.
+    """
+    if box.names != ("x",):
+        raise ValueError(f"A box with the coordinate x alone is needed, not {', '.join(box.names)}.")
+    ((low, high),) = box.bounds.values()
+    lowest = math.pi / (high - low)
+    n = max(1, round(abs(_finite("k", k)) / lowest))  # the nearest eigenvalue is one of three
+    distance = min(abs(k**2 - (m * lowest) ** 2) for m in (n, n + 1, max(1, n - 1)))
+    if distance == 0:
+        raise ValueError(f"k^2 = {k**2:g} is an eigenvalue: the problem has no unique solution, and so no constant.")
+    wall = math.sqrt((high - low) / 3) * (1 + k**2 / distance)
+    return {"helmholtz": 1 / distance, "left": wall, "right": wall}
 
 
 def pde_constant(stability: Mapping[str, float]) -> float:
