@@ -179,31 +179,44 @@ class Box:
         return torch.cartesian_prod(*axes).reshape(-1, self.dim)
 
     def quadrature(
-        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+        self,
+        n: int,
+        rule: str = "gauss-legendre",
+        *,
+        fixed: Mapping[str, float] | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Nodes and weights whose weighted sum approximates the integral over the box.
+        """Nodes and weights whose weighted sum approximates the integral over the box, or over one of its faces.
 
         Parameters
         ----------
         n : int
             Nodes along each coordinate for "midpoint", "trapezoid" and "gauss-legendre";
             nodes in all for "monte-carlo" and "sobol".
+        fixed : dict of name to value, optional
+            Coordinates held fixed: the face to integrate over. A face that is a point has the weight 1.
 
         Returns
         -------
         points : Tensor, float64, shape (N, d)
-        weights : Tensor, float64, shape (N,), whose sum is the volume
+        weights : Tensor, float64, shape (N,), whose sum is the volume of the box or the face
         """
         if rule not in RULES:
             raise ValueError(f"The quadrature rule {rule!r} is unknown: choose one of {', '.join(RULES)}.")
+        fixed = dict(fixed or {})
         if rule in ("monte-carlo", "sobol"):
-            points = self.sample(n, "uniform" if rule == "monte-carlo" else "sobol", generator=generator)
-            return points, torch.full((n,), self.volume / n, dtype=torch.float64)
+            method = "uniform" if rule == "monte-carlo" else "sobol"
+            points = self.sample(n, method, fixed=fixed, generator=generator)
+            volume = math.prod(high - low for name, (low, high) in self.bounds.items() if name not in fixed)
+            return points, torch.full((len(points),), volume / len(points), dtype=torch.float64)
         if n < 2:
             raise ValueError(f"The rule {rule!r} needs at least 2 nodes a coordinate, not {n}.")
+        self.check_face(fixed, "The face")
         nodes, weights = _rule_on_unit_interval(n, rule)
-        axes = [low + (high - low) * nodes for low, high in self.bounds.values()]
-        scaled = [(high - low) * weights for low, high in self.bounds.values()]
+        axes, scaled = [], []
+        for name, (low, high) in self.bounds.items():
+            axes.append(nodes.new_tensor([fixed[name]]) if name in fixed else low + (high - low) * nodes)
+            scaled.append(nodes.new_ones(1) if name in fixed else (high - low) * weights)
         points = torch.cartesian_prod(*axes).reshape(-1, self.dim)
         return points, torch.cartesian_prod(*scaled).reshape(-1, self.dim).prod(dim=1)
 

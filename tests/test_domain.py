@@ -312,6 +312,19 @@ def test_random_rules_estimate_the_integral(rule, bound):
     assert error < bound
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_faces_have_rules_of_their_own(rule):
+    box = Box(x=(0, 2), t=(1, 4))
+    points, weights = box.quadrature(8, rule, fixed={"t": 1})
+    assert points.shape == (8, 2)
+    assert (points[:, 1] == 1).all()
+    assert weights.sum().item() == pytest.approx(2)
+    corner, weight = box.quadrature(8, rule, fixed={"t": 4, "x": 0})
+    assert (corner.tolist(), weight.tolist()) == ([[0, 4]], [1])
+    with pytest.raises(ValueError, match="off the domain"):
+        box.quadrature(8, rule, fixed={"t": 5})
+
+
 # --- how many points
 
 
