@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PAGE   := _build/html/index.html
+ZIP    := _build/pinnedu-book.zip
 
 # One thread: as fast as two for models this small, the same rounding everywhere, and no waiting for each other
 # where something else runs (two threads were measured ten times slower there).
@@ -14,10 +15,11 @@ TOOLS     := $(BIN)/python book/_tools
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book build test lint unit pages notebooks lab execute bench clean
+.PHONY: help install book zip build test lint unit pages notebooks lab execute bench clean
 
 help:  ## show this list
 	@echo "make book       build the book and say where to open it (installs what is missing)"
+	@echo "make zip        the built book with its notebooks in one file, to hand out; it needs no network"
 	@echo "make test       lint, unit tests, strict build, contract of each chapter, every number in it"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
@@ -37,6 +39,11 @@ $(READY): requirements.txt pyproject.toml
 
 book: build  ## build the book and say where to open it
 	@printf '\nThe book is ready. Open it in a browser: file://%s\n' "$(CURDIR)/$(PAGE)"
+
+zip: build  ## an offline copy of the book, with its notebooks
+	$(call say,"Packing the book and its notebooks")
+	@$(TOOLS)/pack.py $(ZIP)
+	@printf 'Packed: %s\n' "$(CURDIR)/$(ZIP)"
 
 # Always all pages: an incremental build keeps stale numbers on pages that quote another chapter.
 build: $(READY)

@@ -305,7 +305,7 @@ def _factor(A: Array) -> tuple[Array, Array]:
         scale = np.sqrt(diagonal)
         unit = A / np.outer(scale, scale)
         # Scaled so, a matrix that is fine but spans many orders of magnitude is told from a singular one.
-        if eigvalsh(unit, subset_by_index=[0, 0])[0] > len(A) * np.finfo(float).eps:
+        if eigvalsh(unit, driver="evd")[0] > len(A) * np.finfo(float).eps:
             return scale, cholesky(unit, lower=True)
     raise ValueError(
         "A is singular or indefinite, so it has no condition number and the loss no single minimum: "
@@ -315,7 +315,8 @@ def _factor(A: Array) -> tuple[Array, Array]:
 
 
 def _largest(A: Array) -> float:
-    return float(eigvalsh(A, subset_by_index=[len(A) - 1, len(A) - 1])[0])
+    # All of them and not a subset by index: LAPACK's search for one fails on a matrix close to the identity.
+    return float(eigvalsh(A, driver="evd")[-1])
 
 
 def _extremes(A: Array) -> tuple[float, float]:

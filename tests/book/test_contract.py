@@ -102,6 +102,26 @@ def test_exercises_have_folded_solutions(chapter):
         assert ":class: dropdown" in options, f"the solution of {label} is not folded"
 
 
+def test_a_quiz_stands_before_the_exercises(chapter):
+    quiz = chapter.prose.find(":::{quiz}")
+    assert -1 < quiz < chapter.prose.index("## Exercises")
+
+
+def test_an_exercise_is_checked(computing):
+    checks = any(re.search(r"\bcheck\(", cell.source) for cell in computing.code)
+    assert checks, "no exercise hands its answer to `check`"
+    assert "`check`" in computing.section("Exercises"), "no exercise says so"
+
+
+def test_players_stay_small_and_say_what_they_show(computing):
+    for cell, output in computing.outputs():
+        player = output.get("data", {}).get("text/html", "")
+        if 'class="explorer"' in player:
+            assert len(player) < 1e6
+            assert "nbval-ignore-output" in cell.metadata.get("tags", []), "pictures differ between machines"
+            assert len(set(re.findall(r'data-shown="([^"]+)"', player))) == player.count("<img ") > 1
+
+
 def test_take_aways(chapter):
     assert len(re.findall(r"^- ", chapter.section("Take-aways"), flags=re.M)) >= 2
 

@@ -51,7 +51,8 @@ def test_a_solution_is_folded_until_asked_for(visit):
     text.wait_for(state="visible")
 
 
-def test_search_works_from_the_disk(visit):
-    page = visit("search.html?q=diffusivity")
-    page.locator("#search-results li a[href*='heat.html']").first.wait_for()
+@pytest.mark.parametrize(("words", "found"), [("diffusivity", "heat"), ("condition+number", "gradient_descent")])
+def test_search_works_from_the_disk(visit, words, found):
+    page = visit(f"search.html?q={words}")
+    page.locator(f"#search-results li a[href*='{found}.html']").first.wait_for()
     assert page.wrong == []

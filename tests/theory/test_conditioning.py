@@ -298,3 +298,10 @@ def test_reparameterizing_is_preconditioning_the_gradient(K, lam, gamma, seed):
     hat = gradient_descent(precondition(A, gamma), p * b, 200, start=start, keep=True)
     direct = gradient_descent(A, b, 200, rate=hat.rate, start=p * start, preconditioner=np.diag(p**2), keep=True)
     np.testing.assert_allclose(p * hat.path, direct.path, atol=1e-10 * np.abs(direct.path).max())
+
+
+@pytest.mark.parametrize("K", [5, 20, 40])
+def test_newtons_method_is_one_step(K):
+    """The preconditioned matrix is the identity up to rounding, on which LAPACK's search for one eigenvalue fails."""
+    A, b = poisson(K, 2 * np.pi / 100), np.ones(2 * K + 1)
+    assert gradient_descent(A, b, 1, rate=1.0, preconditioner=np.linalg.inv(A)).errors[-1] < 1e-9

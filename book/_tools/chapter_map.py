@@ -1,0 +1,153 @@
+"""A map of the chapters, drawn from what each says it needs.
+
+An arrow leads from a chapter to one that names it under "Prerequisites". Arrows that follow from others are
+left out.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import yaml
+from chapters import ROOT, pages
+
+NEEDS = re.compile(r"\*\*Prerequisites\*\*:?(.*?)\n\n", re.S)
+LINK = re.compile(r"\{doc\}`(?:[^`<]*<)?/?([\w/]+?)>?`|\]\(([\w/]+?)(?:\.md|\.ipynb)?\)")
+WIDTH, HEIGHT, GAP, DROP = 132, 46, 14, 34  # a box, and the room beside and below it
+
+
+@dataclass
+class Chapter:
+    """One box of the map."""
+
+    name: str
+    title: str
+    part: int
+    needs: list[str] = field(default_factory=list)
+    level: int = 0
+
+
+def prose(path: Path) -> str:
+    """The text of a page, without its code."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".md":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
+
+
+def parts() -> tuple[list[str], dict[str, int]]:
+    """The captions of the parts, and in which of them each page is."""
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    where = {Path(page["file"]).name: i for i, part in enumerate(contents) for page in part["chapters"]}
+    return [part["caption"] for part in contents], where
+
+
+def chapters() -> dict[str, Chapter]:
+    """Every page with a box "At a glance", in the order of the book, with its level in the map."""
+    _, where = parts()
+    found: dict[str, Chapter] = {}
+    for path in pages():
+        text = prose(path)
+        if path.stem in where and "At a glance" in text:
+            title = re.search(r"^# +(.+)$", text, flags=re.M).group(1)
+            found[path.stem] = Chapter(path.stem, title, where[path.stem])
+    for path in pages():
+        if path.stem in found and (said := NEEDS.search(prose(path))):
+            named = [Path(a or b).name for a, b in LINK.findall(said.group(1))]
+            found[path.stem].needs = [name for name in dict.fromkeys(named) if name in found and name != path.stem]
+    for name in found:
+        found[name].level = level(found, name, ())
+    return found
+
+
+def level(found: dict[str, Chapter], name: str, above: tuple[str, ...]) -> int:
+    """The length of the longest way that leads to a chapter."""
+    if name in above:
+        raise ValueError(f"The prerequisites run in a circle: {' -> '.join([*above, name])}.")
+    return max((1 + level(found, need, (*above, name)) for need in found[name].needs), default=0)
+
+
+def before(found: dict[str, Chapter], name: str) -> set[str]:
+    """Everything that a chapter needs, directly or not."""
+    return set().union(*({need} | before(found, need) for need in found[name].needs))
+
+
+def arrows(found: dict[str, Chapter]) -> list[tuple[str, str]]:
+    """Pairs (needed, chapter) without those that follow from others."""
+    return [
+        (need, name)
+        for name, chapter in found.items()
+        for need in chapter.needs
+        if not any(need in before(found, other) for other in chapter.needs)
+    ]
+
+
+def lines(title: str, most: int = 19) -> list[str]:
+    """Break a title into two lines at most."""
+    first, rest = "", title.split()
+    while rest and len(f"{first} {rest[0]}".strip()) <= most:
+        first = f"{first} {rest.pop(0)}".strip()
+    second = " ".join(rest)
+    return [first, second if len(second) <= most + 2 else second[:most].rstrip() + "…"] if rest else [first]
+
+
+def svg(found: dict[str, Chapter]) -> str:
+    """The map as inline SVG, whose colors the style sheet gives."""
+    rows: list[list[str]] = [[] for _ in range(1 + max(chapter.level for chapter in found.values()))]
+    for name, chapter in found.items():
+        rows[chapter.level].append(name)
+    ways = arrows(found)
+    place: dict[str, float] = {}
+
+    def middle(name):
+        above = [place[need] for need, to in ways if to == name]
+        return sum(above) / len(above) if above else list(found).index(name)
+
+    for row in rows:  # each chapter below the middle of what it needs
+        row.sort(key=middle)
+        place |= {name: i - (len(row) - 1) / 2 for i, name in enumerate(row)}
+    wide = max(map(len, rows)) * (WIDTH + GAP) + GAP
+    x = {name: wide / 2 + at * (WIDTH + GAP) - WIDTH / 2 for name, at in place.items()}
+    y = {name: GAP + chapter.level * (HEIGHT + DROP) for name, chapter in found.items()}
+    tall = len(rows) * (HEIGHT + DROP) - DROP + 2 * GAP
+    drawn = []
+    for need, name in ways:
+        x1, y1, x2, y2 = x[need] + WIDTH / 2, y[need] + HEIGHT, x[name] + WIDTH / 2, y[name]
+        bend = (y2 - y1) / 2
+        drawn.append(f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"/>')
+    for name, chapter in found.items():
+        words = lines(chapter.title)
+        top = y[name] + HEIGHT / 2 + 4 - 7.5 * (len(words) - 1)
+        texts = "".join(
+            f'<text x="{x[name] + WIDTH / 2:.0f}" y="{top + 15 * i:.0f}">{escape(line)}</text>'
+            for i, line in enumerate(words)
+        )
+        drawn.append(
+            f'<a href="{name}.html" aria-label="{escape(chapter.title)}"><g class="part-{chapter.part}">'
+            f'<rect x="{x[name]:.0f}" y="{y[name]:.0f}" width="{WIDTH}" height="{HEIGHT}" rx="7"/>{texts}</g></a>'
+        )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {tall:.0f}" width="{wide:.0f}" '
+        f'role="group" aria-label="Map of the chapters; the list below says the same">{"".join(drawn)}</svg>'
+    )
+
+
+def listing(found: dict[str, Chapter]) -> str:
+    """The same in words, as MyST: each chapter and what it needs."""
+    captions, _ = parts()
+    said = []
+    for i, caption in enumerate(captions):
+        if any(chapter.part == i for chapter in found.values()):
+            said.append(f"\n**{caption}**\n")
+        for chapter in found.values():
+            if chapter.part == i:
+                needs = ", ".join(f"{{doc}}`{need}`" for need in chapter.needs) or "nothing before it"
+                said.append(f"- {{doc}}`{chapter.name}` needs {needs}.")
+    return "\n".join(said)
+
+
+if __name__ == "__main__":
+    print(svg(chapters()))

@@ -1,0 +1,114 @@
+"""The scoreboard: what was claimed, what the chapters measured, and whether it holds.
+
+`book/scoreboard.yml` says for each row which chapter shows it, by which glued numbers, and what must hold for
+them. The numbers are read from the outputs stored in that chapter; none is written anywhere else. A row whose
+chapter is not in the table of contents is missing.
+
+Run as a program it prints the table.
+"""
+
+import ast
+import json
+import operator
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+from chapters import ROOT, pages
+
+TABLE = ROOT / "book" / "scoreboard.yml"
+ROWS = [f"R{i}" for i in range(1, 34)]
+TEXT = "application/papermill.record/text/plain"
+CONDITION = re.compile(r"^([\w-]+) (<=|>=|<|>|between) (\S+)(?: and (\S+))?$")
+COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim and what became of it."""
+
+    name: str
+    claim: str
+    chapter: str
+    measured: str  # in words, with the numbers; empty if missing
+    where: str  # device and time
+    holds: bool | None  # None if missing
+
+
+@cache
+def glued(path: Path) -> dict[str, float]:
+    """Every number that a notebook's stored outputs hold by name."""
+    found = {}
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
+            if name is not None:
+                value = ast.literal_eval("".join(output["data"][TEXT]))
+                if isinstance(value, int | float):
+                    found[name] = value
+    return found
+
+
+def running_time(path: Path) -> str:
+    """What the chapter's box says about device and time."""
+    time = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("pinnedu", {}).get("running_time")
+    return time or "not measured"
+
+
+def judge(condition: str, numbers: dict[str, float]) -> bool:
+    """Whether one condition holds: ``error <= 1e-4``, ``slope between 3.9 and 4.1``, ``ours < theirs``."""
+    found = CONDITION.match(condition)
+    if not found or (found[2] == "between") != (found[4] is not None):
+        raise ValueError(f"{condition!r} is no condition: write 'name <= 1e-4' or 'name between 1 and 2'.")
+    value = numbers[found[1]]
+    low, high = (number(side, numbers) for side in (found[3], found[4] or found[3]))
+    return low <= value <= high if found[2] == "between" else COMPARE[found[2]](value, low)
+
+
+def number(text: str, numbers: dict[str, float]) -> float:
+    """A number, written out or by name."""
+    try:
+        return float(text)
+    except ValueError:
+        return numbers[text]
+
+
+def rows(table: Path = TABLE) -> list[Row]:
+    """All rows, R1 to R33, in order."""
+    source = yaml.safe_load(table.read_text(encoding="utf-8"))
+    if list(source) != ROWS:
+        raise ValueError(f"{table.name} must list R1 to R33 in order; it differs at {sorted(set(source) ^ set(ROWS))}.")
+    there = {path.stem: path for path in pages() if path.suffix == ".ipynb"}
+    return [row(name, entry, there) for name, entry in source.items()]
+
+
+def row(name: str, entry: dict, there: dict[str, Path]) -> Row:
+    """One row, from its entry in the table and the notebooks there are."""
+    chapter = entry["chapter"]
+    if chapter not in there:
+        return Row(name, entry["claim"], chapter, "", "", None)
+    numbers, device = glued(there[chapter]), entry.get("device", "2 CPU cores")
+    if not entry.get("measured") or not entry.get("holds"):
+        raise ValueError(f"{name}: the chapter {chapter} is there now; say in {TABLE.name} what it measured, and when it holds.")
+    try:
+        measured = entry["measured"].format_map(numbers)
+        holds = all(judge(condition, numbers) for condition in entry["holds"])
+    except KeyError as missing:
+        raise ValueError(f"{name}: the chapter {chapter} glues no number called {missing}.") from None
+    return Row(name, entry["claim"], chapter, measured, f"{device}, {running_time(there[chapter])}", holds)
+
+
+def markdown(found: list[Row]) -> str:
+    """The table, as MyST."""
+    said = {True: "**yes**", False: "**no**", None: "missing"}
+    lines = ["| | Claim | We measured | Where, chapter in all | Holds |", "| :-- | :-- | :-- | :-- | :-- |"]
+    for one in found:
+        chapter = f"{{doc}}`{one.chapter}`: " if one.holds is not None else "its chapter is not there yet"
+        lines.append(f"| {one.name} | {one.claim} | {chapter}{one.measured} | {one.where} | {said[one.holds]} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown(rows()))

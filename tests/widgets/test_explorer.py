@@ -1,0 +1,135 @@
+"""The player: whole without a kernel, the same bytes each time, small; live it draws again."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+
+import matplotlib as mpl
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from pinnedu.widgets import explore
+from pinnedu.widgets.explorer import LARGEST
+
+
+def draw(value):
+    figure, axes = plt.subplots(figsize=(3, 2))
+    axes.plot([0, 1], [0, float(value)])
+    return figure
+
+
+def player(values=(1, 2, 4), **changes):
+    return explore(draw, values, **{"label": "slope", "alt": "A line of slope {}.", **changes})
+
+
+def images(html):
+    return re.findall(r'<img src="data:([^;]+);base64,([^"]+)" alt="([^"]+)" data-shown="([^"]+)"( hidden)?', html)
+
+
+def test_there_is_a_frame_for_each_value_and_one_is_seen():
+    html = player(start=1, caption="Steeper & steeper")._repr_html_()
+    frames = images(html)
+    assert [shown for _, _, _, shown, _ in frames] == ["1", "2", "4"]
+    assert [alt for _, _, alt, _, _ in frames] == ["A line of slope 1.", "A line of slope 2.", "A line of slope 4."]
+    assert [hidden == "" for *_, hidden in frames] == [False, True, False]
+    assert len({data for _, data, *_ in frames}) == 3
+    assert 'max="2" step="1" value="1" aria-valuetext="2"' in html
+    assert "<figcaption>Steeper &amp; steeper</figcaption>" in html
+
+
+def test_the_control_has_a_name():
+    html = player()._repr_html_()
+    name = re.search(r'<input type="range" id="([^"]+)"', html).group(1)
+    assert f'<label for="{name}">slope</label>' in html
+    assert f'<output for="{name}"' in html
+
+
+@pytest.mark.parametrize("kind", ["svg", "png"])
+def test_the_bytes_are_the_same_each_time(kind):
+    assert player(kind=kind)._repr_html_() == player(kind=kind)._repr_html_()
+
+
+def test_different_players_have_different_names():
+    name = re.compile(r'id="(explorer-[0-9a-f]{8})"')
+    assert name.search(player()._repr_html_()).group(1) != name.search(player(label="rise")._repr_html_()).group(1)
+
+
+def test_frames_are_opaque():
+    (kind, data, *_), *_ = images(player(kind="png")._repr_html_())
+    assert kind == "image/png"
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.convert("RGBA").getextrema()[3] == (255, 255)
+    svg = base64.b64decode(images(player()._repr_html_())[0][1]).decode()
+    assert "fill: #ffffff" in svg
+    assert "<text" in svg, "letters stay letters, which is small"
+
+
+def test_nothing_is_left_behind():
+    before = mpl.rcParams.copy()
+    player()
+    assert plt.get_fignums() == []
+    assert mpl.rcParams == before
+
+
+def test_texts_cannot_break_out():
+    html = player(label='a "b" <c>', alt='"><script>{}', caption="</figcaption>")._repr_html_()
+    assert "&lt;c&gt;" in html
+    assert html.count("<script>") == 1
+    assert html.count("</figcaption>") == 1
+
+
+def test_nothing_remote():
+    assert not re.search(r"https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", player()._repr_html_()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"values": (1,)}, "at least two values, not 1"),
+        ({"start": 3}, "start must number one of the 3 values"),
+        ({"kind": "gif"}, "kind must be 'svg' or 'png'"),
+        ({"alt": " "}, "alternative text"),
+        ({"log": True, "values": (0, 1)}, "log=True needs positive numbers"),
+    ],
+)
+def test_bad_input(changes, says):
+    with pytest.raises(ValueError, match=says):
+        player(**changes)
+
+
+def test_what_draws_must_return_its_figure():
+    with pytest.raises(ValueError, match="must return the Figure it drew, not NoneType"):
+        explore(lambda value: None, (1, 2), label="x", alt="nothing")
+
+
+def test_a_player_that_is_too_large_is_refused():
+    def crowded(value):
+        figure, axes = plt.subplots()
+        axes.plot([i * value % 7 for i in range(12_000)], "o")
+        return figure
+
+    with pytest.raises(ValueError, match=r"would have [\d.]+ MB and may have 1: use fewer frames"):
+        explore(crowded, (1.1, 2.2, 3.3), label="x", alt="dots")
+    assert len(player(range(2, 12))._repr_html_()) < LARGEST / 3
+
+
+@pytest.mark.parametrize(
+    ("values", "changes", "between"),
+    [((1, 2, 4), {}, 3), ((0.0, 1.0), {}, 0.5), ((0.1, 10.0), {"log": True}, 1.0), (("1", "2"), {}, "2")],
+)
+def test_live_it_draws_at_any_value(values, changes, between):
+    slider, picture = player(values, **changes).live().children
+    assert slider.value == values[0]
+    first = bytes(picture.value)
+    slider.value = between
+    assert bytes(picture.value) != first
+    with Image.open(io.BytesIO(picture.value)) as shown:
+        assert shown.size[0] > 100
+    assert plt.get_fignums() == []
+
+
+def test_it_says_what_it_is():
+    assert repr(player(show="{:.1f}")) == "Explorer(slope: 1.0 to 4.0, 3 frames)"
