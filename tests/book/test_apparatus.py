@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import ast
+import html
 import json
 import re
 import sys
