@@ -159,7 +159,7 @@ class FourierFeatures(nn.Module):
         require(is_whole(seed, 0), "seed", "a whole number", seed)
         if not 0 < as_number(std) < math.inf:
             raise ValueError(f"The standard deviation of the frequencies must be positive, not {shown(std)}.")
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(int(seed))
         return cls(float(std) * torch.randn(count, dim, dtype=torch.float64, generator=generator))
 
     def forward(self, points: Tensor) -> Tensor:

@@ -210,7 +210,8 @@ class Problem:
             raise ValueError(f'fields is a tuple of names, such as ("{self.fields}",), not a string.')
         require(isinstance(self.fields, tuple | list) and len(self.fields) > 0, "fields", "a tuple of names", self.fields)
         for name in (*self.fields, *self.derived, *self.unknowns):
-            if not (isinstance(name, str) and name.isidentifier()):
+            good = isinstance(name, str) and name.isidentifier()
+            if not good or name in self.unknowns and hasattr(nn.ParameterDict, name):  # where training keeps it
                 raise ValueError(f"{shown(name)} cannot be the name of a field or an unknown: choose one such as 'u'.")
         names = [*self.fields, *self.derived, *self.domain.names, *self.unknowns]
         for name in names:
@@ -389,6 +390,9 @@ class Problem:
             raise ValueError(f"The model cannot be differentiated ({reason(error)}).") from error
         right = isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values())
         require(right, "What a derivative engine returns", "a dict of request to tensor", found)
+        if any(value.shape != (len(points),) for value in found.values()):
+            self.check_model(model, points)
+            raise ValueError(f"A derivative engine must return tensors of shape ({len(points)},), one number a point.")
         return found
 
     def check_model(self, model: nn.Module, points: Tensor) -> None:
@@ -519,5 +523,7 @@ def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
         if not isinstance(value, Tensor) or value.shape != (count,):
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{name!r} must return one number a point, shape ({count},), not {got}.")
+        if not value.is_floating_point() and not value.is_complex():
+            raise ValueError(f"{name!r} must return floating numbers, not {value.dtype}.")
         blocks.append(value)
     return blocks

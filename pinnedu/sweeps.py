@@ -131,10 +131,11 @@ def _combinations(function: Any, grid: Any) -> list[Parameters]:
         raise ValueError(f"sweep needs a function first, not {shown(function)}.")
     if isinstance(grid, Mapping):
         for name, values in grid.items():
-            if isinstance(values, str) or not isinstance(values, Iterable):
-                raise ValueError(f"grid must give a list of values for {shown(name)}, such as [{shown(values)}], not {shown(values)}.")
+            if isinstance(values, str) or not _is_list(values):
+                given = shown(values)
+                raise ValueError(f"grid must give a list of values for {shown(name)}, such as [{given}], not {given}.")
         runs = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    elif isinstance(grid, Iterable) and not isinstance(grid, str):
+    elif _is_list(grid) and not isinstance(grid, str):
         runs = list(grid)
     else:
         raise ValueError(f"grid must be a dict of name to values or a sequence of dicts, not {shown(grid)}.")
@@ -152,6 +153,11 @@ def _combinations(function: Any, grid: Any) -> list[Parameters]:
         except TypeError as error:
             raise ValueError(f"The function does not take the parameters {', '.join(parameters) or '()'}: {error}.") from None
     return [dict(parameters) for parameters in runs]
+
+
+def _is_list(thing: Any) -> bool:
+    """Whether it can be gone through; an array without dimensions cannot, though it says so."""
+    return isinstance(thing, Iterable) and getattr(thing, "ndim", 1) > 0
 
 
 # --- one run, wherever it runs

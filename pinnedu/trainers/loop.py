@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pinnedu import device as _device
-from pinnedu.checks import MOST, as_number, is_whole, require, shown, whole
+from pinnedu.checks import as_number, is_whole, require, shown, whole
 from pinnedu.derivatives import engine
 from pinnedu.device import out_of_memory
 from pinnedu.domain import Points
@@ -151,7 +151,8 @@ class _Run:
         whole(steps, "steps")
         if seconds is not None and not as_number(seconds) > 0:
             raise ValueError(f"seconds must be positive, not {shown(seconds)}.")
-        require(seed is None or is_whole(seed, -MOST), "seed", "a whole number", seed)
+        good = isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) < 2**62
+        require(seed is None or good, "seed", "a whole number", seed)
         if error_every is not None and (problem.exact is None or not is_whole(error_every)):
             raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
         require(points is None or isinstance(points, Points), "points", "Points(...)", points)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, is_whole, reason, require, shown
+from pinnedu.device import out_of_memory
 from pinnedu.domain import check_resample
 from pinnedu.trainers.objective import Objective
 
@@ -62,7 +63,13 @@ class TorchStep:
                 weight.grad = gradient
             return loss
 
-        self.optimizer.step(closure)  # type: ignore[arg-type]
+        try:
+            self.optimizer.step(closure)  # type: ignore[arg-type]
+        except (RuntimeError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            if out_of_memory(error):
+                raise
+            name = type(self.optimizer).__name__
+            raise ValueError(f"{name} cannot take a step ({type(error).__name__}: {reason(error)}).") from error
         return objective.first_terms()
 
     def state(self) -> dict[str, Any]:
@@ -205,7 +212,7 @@ class FromTorch:
     def start(self, model: nn.Module) -> Step:
         try:
             optimizer = self.factory(model.parameters())
-        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
+        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
             raise ValueError(f"The optimizer factory fails ({type(error).__name__}: {reason(error)}).") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise ValueError(f"The optimizer factory must return a torch.optim.Optimizer, not {shown(optimizer)}.")
