@@ -18,6 +18,7 @@ _HOMES = {
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
+    "pinnedu.trainers.strategies": ("curriculum", "decompose", "march"),
     "pinnedu.trainers.weights": ("Causal", "GradientBalance", "TangentKernelBalance"),
 }
 _MODULES = ("data", "derivatives", "plots", "problems", "reference", "theory", "widgets")
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pinnedu.problem import Observed, On, Periodic, Problem
     from pinnedu.sweeps import Trial, sweep
     from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, SelfScaledBroyden, fit, relative_error
+    from pinnedu.trainers.strategies import curriculum, decompose, march
     from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance
 
 
