@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "pinnedu.domain": ("Box", "Points"),
+    "pinnedu.domain": ("Ball", "Box", "Points"),
     "pinnedu.exercises": ("check",),
     "pinnedu.problem": ("Observed", "On", "Periodic", "Problem"),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
@@ -28,7 +28,7 @@ __all__ = ["__version__", *_HOME_OF, *_MODULES]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from pinnedu import data, derivatives, plots, problems, reference, theory, widgets
-    from pinnedu.domain import Box, Points
+    from pinnedu.domain import Ball, Box, Points
     from pinnedu.exercises import check
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
     from pinnedu.problem import Observed, On, Periodic, Problem
