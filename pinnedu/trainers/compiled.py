@@ -25,8 +25,6 @@ from pinnedu.trainers.optimizers import flat
 if TYPE_CHECKING:
     from pinnedu.trainers.objective import Objective
 
-BACKEND = "inductor"
-
 
 class NotCompiled(Exception):
     """No program could be made, for the reason given."""
@@ -68,8 +66,7 @@ class Program:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 listed = make_fx(step)(*inputs)
-                mode = "reduce-overhead" if self.graphs else None
-                self.compiled: Any = torch.compile(listed, backend=BACKEND, mode=mode)
+                self.compiled: Any = torch.compile(listed, mode="reduce-overhead" if self.graphs else None)
                 found = self.compiled(*inputs)
         except Exception as error:  # compilers fail in ways of their own
             lines = [line for line in str(error).splitlines() if line.strip()] or [""]

@@ -175,6 +175,10 @@ class _Run:
             draw(model, seed)
         learned = getattr(model, "unknowns", {})
         if missing := [name for name in problem.unknowns if name not in learned]:
+            if isinstance(model, nn.Sequential):
+                raise ValueError(
+                    "An nn.Sequential calls all that is put into it, the unknowns too: wrap it in a Module of your own."
+                )
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
         self.team.copy(model.state_dict().values())
