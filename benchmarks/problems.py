@@ -67,23 +67,23 @@ def _grid(*axes: Array) -> Array:
 def _heat() -> Task:
     points = _grid(np.linspace(0, pi, 101), np.linspace(0, 1, 101))
     x, t = points.T
-    return Task("Heat", 40, 1000, 100, points, (np.exp(-t) * np.sin(x))[:, None])
+    return Task("Heat", 30, 1000, 100, points, (np.exp(-t) * np.sin(x))[:, None])
 
 
 def _poisson() -> Task:
     points = np.linspace(-pi, pi, 2001)[:, None]
-    return Task("Poisson, k = 10", 40, 500, 1, points, np.sin(K * points))
+    return Task("Poisson, k = 10", 30, 500, 1, points, np.sin(K * points))
 
 
 def _burgers() -> Task:
     points = _grid(np.linspace(-1, 1, 801), np.linspace(0, 1, 51))
-    return Task("Burgers", 200, 3000, 100, points, cole_hopf.exact(*points.T, NU)[:, None])
+    return Task("Burgers", 150, 3000, 100, points, cole_hopf.exact(*points.T, NU)[:, None])
 
 
 def _advection() -> Task:
     points = _grid(np.linspace(0, 2 * pi, 201), np.linspace(0, 1, 101))
     x, t = points.T
-    return Task("Advection, speed 30", 80, 2000, 150, points, np.sin(x - BETA * t)[:, None])
+    return Task("Advection, speed 30", 60, 2000, 150, points, np.sin(x - BETA * t)[:, None])
 
 
 def _wake() -> Task:
@@ -91,7 +91,15 @@ def _wake() -> Task:
     points = np.concatenate([np.column_stack([wake.grid_xy, np.full(len(wake.grid_xy), t)]) for t in wake.snapshot_t])
     truth = np.column_stack([wake.snapshot_uv.reshape(-1, 2), wake.snapshot_p.reshape(-1)])
     return Task(
-        "Cylinder wake", 100, 1000, 1000, points, truth, goal=1e-2, judged=(0, 1), known={"lambda_1": 1.0, "lambda_2": 0.01}
+        "Cylinder wake",
+        80,
+        1000,
+        1000,
+        points,
+        truth,
+        goal=1e-2,
+        judged=(0, 1),
+        known={"lambda_1": 1.0, "lambda_2": 0.01},
     )
 
 

@@ -2,7 +2,7 @@
 
     .venv-bench/bin/python benchmarks/run.py [--systems ...] [--problems ...] [--seeds 0 1 2]
 
-What is in `results/field.json` already is not run again; `--again` does. The order is seed, problem, system, so
+What is in `field.json` already is not run again; `--again` does. The order is seed, problem, system, so
 that a table of all systems exists early and a machine that slows down slows all of them down.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
-RESULTS = HERE / "results" / "field.json"
+RESULTS = HERE / "results"
 SYSTEMS = {
     "pinnedu": "systems.pinnedu_",
     "DeepXDE": "systems.deepxde_",
@@ -38,7 +38,7 @@ def memory() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def one(system: str, problem: str, seed: int, seconds: float | None, spawned: float) -> dict[str, object]:
+def one(system: str, problem: str, seed: int, seconds: float | None) -> dict[str, object]:
     """One run, in this process."""
     if hasattr(os, "sched_setaffinity"):  # one core for each system, whatever its threads
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -74,20 +74,26 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, help="another time limit than the problem's own")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of field.json")
     parser.add_argument("--again", action="store_true", help="run what is there already")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         system, problem, seed = options.one
-        print(json.dumps(one(system, problem, int(seed), options.seconds, 0.0)))
+        print(json.dumps(one(system, problem, int(seed), options.seconds)))
         return
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "DDE_BACKEND": "pytorch", "JAX_PLATFORMS": "cpu"}
+    file = options.results / "field.json"
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "DDE_BACKEND": "pytorch",
+        "JAX_PLATFORMS": "cpu",
+    }
     for seed in options.seeds:
         for problem in options.problems:
             for system in options.systems:
                 key = f"{system} | {problem} | {seed}"
-                runs = json.loads(options.results.read_text())["runs"] if options.results.exists() else {}
+                runs = read(file)
                 if (key in runs and not options.again) or (system == "classical solver" and seed > 0):
                     continue
                 command = [sys.executable, __file__, "--one", system, problem, str(seed)]
@@ -97,14 +103,20 @@ def main() -> None:
                     print(f"{key}: failed\n{done.stderr[-3000:]}", flush=True)
                     continue
                 result = json.loads(done.stdout.splitlines()[-1])
-                runs = json.loads(options.results.read_text())["runs"] if options.results.exists() else {}
+                runs = read(file)
                 runs[key] = result
-                write(options.results, runs)
+                write(file, runs)
                 errors = [error for _, error in result["curve"]]
                 print(
                     f"{key}: best {min(errors):.1e}, last {errors[-1]:.1e} at {result['curve'][-1][0]:.0f} s, "
                     f"{result['stopped']}, {result['found'][-1:]}", flush=True,
                 )  # fmt: skip
+
+
+def read(file: Path) -> dict[str, object]:
+    """All runs so far."""
+    found: dict[str, object] = json.loads(file.read_text())["runs"] if file.exists() else {}
+    return found
 
 
 def write(file: Path, runs: dict[str, object]) -> None:

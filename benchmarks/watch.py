@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from problems import Predict, Task
 
 FIRST, GROWTH = 0.05, 1.06  # when to look: after so many seconds, and then ever less often
-PATIENCE = 40.0  # seconds that every run gets before it may count as standing still
+PATIENCE = 30.0  # seconds that every run gets before it may count as standing still
 
 
 class Watch:
@@ -31,7 +31,12 @@ class Watch:
         self.curve: list[tuple[float, float]] = []
         self.found: list[dict[str, float]] = []
         self.stopped = ""
-        self.next, self.hidden, self.paused = FIRST, 0.0, 0.0
+        self.next = FIRST
+        self.restart()
+
+    def restart(self) -> None:
+        """Set the clock to zero."""
+        self.hidden = self.paused = 0.0
         self.begin = time.process_time()
 
     def seconds(self) -> float:

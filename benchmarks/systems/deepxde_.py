@@ -16,7 +16,7 @@ from watch import Watch
 
 dde.config.set_default_float("float64")
 ADAM = 0.25  # share of the time that Adam gets
-STEPS_OF_LBFGS = 20  # between two looks at the clock
+BETWEEN = 40  # iterations of L-BFGS between two calls of the callbacks
 
 
 def heat(task: Task):
@@ -137,8 +137,8 @@ def train(name: str, watch: Watch, seed: int) -> None:
     resample = dde.callbacks.PDEPointResampler(period=100)
     look = Look(watch, unknown, ADAM * watch.limit)
     model.train(iterations=never, display_every=never, verbose=0, callbacks=[look, resample])
-    dde.optimizers.set_LBFGS_options(maxiter=STEPS_OF_LBFGS)  # iterations between two calls of the callbacks,
-    dde.optimizers.config.LBFGS_options["maxiter"] = never  # of which there may be any number
+    dde.optimizers.set_LBFGS_options(maxiter=never)
+    dde.optimizers.config.LBFGS_options |= {"iter_per_step": BETWEEN, "fun_per_step": 5 * BETWEEN // 4}
     model.compile("L-BFGS", **options)
     look.until = float("inf")
     model.train(display_every=never, verbose=0, callbacks=[look])

@@ -59,7 +59,16 @@ def heat(key, task: Task):
     params = Params(nn_params=weights, eq_params={})
     loss = LossPDENonStatio(u=u, dynamic_loss=Heat(), loss_weights=LossWeightsPDENonStatio(dyn_loss=1.0), params=params)
     data = CubicMeshPDENonStatio(
-        key=key, n=task.interior, nb=None, ni=None, dim=1, min_pts=(0.0,), max_pts=(pi,), tmin=0.0, tmax=1.0, method="uniform"
+        key=key,
+        n=task.interior,
+        nb=None,
+        ni=None,
+        dim=1,
+        min_pts=(0.0,),
+        max_pts=(pi,),
+        tmin=0.0,
+        tmax=1.0,
+        method="sobol",
     )
     return u, params, loss, data, None
 
@@ -78,7 +87,7 @@ def poisson(key, task: Task):
     u, weights = network(key, "PDEStatio", 1, (20, 20, 20), 1, output_transform=hard)
     params = Params(nn_params=weights, eq_params={})
     loss = LossPDEStatio(u=u, dynamic_loss=Poisson(), loss_weights=LossWeightsPDEStatio(dyn_loss=1.0), params=params)
-    data = CubicMeshPDEStatio(key=key, n=task.interior, nb=None, dim=1, min_pts=(-pi,), max_pts=(pi,), method="uniform")
+    data = CubicMeshPDEStatio(key=key, n=task.interior, nb=None, dim=1, min_pts=(-pi,), max_pts=(pi,), method="sobol")
     return u, params, loss, data, None
 
 
@@ -97,9 +106,20 @@ def burgers(key, task: Task):
 
     u, weights = network(key, "PDENonStatio", 2, (24, 24, 24), 1, output_transform=hard)
     params = Params(nn_params=weights, eq_params={})
-    loss = LossPDENonStatio(u=u, dynamic_loss=Burgers(), loss_weights=LossWeightsPDENonStatio(dyn_loss=1.0), params=params)
+    loss = LossPDENonStatio(
+        u=u, dynamic_loss=Burgers(), loss_weights=LossWeightsPDENonStatio(dyn_loss=1.0), params=params
+    )
     data = CubicMeshPDENonStatio(
-        key=key, n=task.interior, nb=None, ni=None, dim=1, min_pts=(-1.0,), max_pts=(1.0,), tmin=0.0, tmax=1.0, method="uniform"
+        key=key,
+        n=task.interior,
+        nb=None,
+        ni=None,
+        dim=1,
+        min_pts=(-1.0,),
+        max_pts=(1.0,),
+        tmin=0.0,
+        tmax=1.0,
+        method="sobol",
     )
     return u, params, loss, data, None
 
@@ -130,12 +150,12 @@ def advection(key, task: Task):
     )  # fmt: skip
     data = CubicMeshPDENonStatio(
         key=key, n=task.interior, nb=2 * task.boundary, ni=task.boundary, dim=1, min_pts=(0.0,), max_pts=(2 * pi,),
-        tmin=0.0, tmax=1.0, method="uniform",
+        tmin=0.0, tmax=1.0, method="sobol",
     )  # fmt: skip
     return u, params, loss, data, None
 
 
-def wake(key, task: Task, seed: int):
+def wake(key, task: Task, seed: int, method: str):
     """Navier-Stokes with two unknowns and a period that is learned."""
     points, velocity = measurements(seed)
 
@@ -169,10 +189,14 @@ def wake(key, task: Task, seed: int):
     )
     data = CubicMeshPDENonStatio(
         key=key, n=task.interior, nb=None, ni=None, dim=2, min_pts=(1.0, -2.0), max_pts=(8.0, 2.0), tmin=0.0, tmax=19.9,
-        method="uniform",
+        method="sobol",
     )  # fmt: skip
+    first_t = jnp.asarray(points[:, [2, 0, 1]])
+    batch = (
+        task.boundary if method == "natural gradient" else None
+    )  # a quasi-Newton method needs the same loss in each step
     observed = DataGeneratorObservations(
-        key=key, obs_batch_size=task.boundary, observed_pinn_in=jnp.asarray(points[:, [2, 0, 1]]), observed_values=jnp.asarray(velocity)
+        key=key, obs_batch_size=batch, observed_pinn_in=first_t, observed_values=jnp.asarray(velocity)
     )
     return w, params, loss, data, observed
 
@@ -200,7 +224,9 @@ class Look(AbstractValidationModule):
         def measure():
             found = jax.vmap(lambda point: self.u(point, params))(self.points)[:, : self.truth.shape[1]]
             error = jnp.linalg.norm(found - self.truth) / jnp.linalg.norm(self.truth)
-            unknown = {name: getattr(params.eq_params, name) for name in ("lambda_1", "lambda_2") if self.points.shape[1] == 3}
+            unknown = {
+                name: getattr(params.eq_params, name) for name in ("lambda_1", "lambda_2") if self.points.shape[1] == 3
+            }
             return jax.experimental.io_callback(record, flag, error, unknown), error
 
         ask = jax.experimental.io_callback(due, flag, jax.tree.leaves(params)[0])
@@ -211,7 +237,7 @@ class Look(AbstractValidationModule):
 def train(name: str, watch: Watch, seed: int, method: str) -> None:
     """Train until the watch says stop."""
     task, key = watch.task, jax.random.PRNGKey(seed)
-    u, params, loss, data, observed = wake(key, task, seed) if name == "wake" else globals()[name](key, task)
+    u, params, loss, data, observed = wake(key, task, seed, method) if name == "wake" else globals()[name](key, task)
     points, truth = task.points, task.truth[:, task.judged]
     if points.shape[1] > 1:  # here time comes first
         points = points[:, [points.shape[1] - 1, *range(points.shape[1] - 1)]]
@@ -230,7 +256,7 @@ def train(name: str, watch: Watch, seed: int, method: str) -> None:
 
         extra = {
             "value": GetJinnsVariableName("train_loss_value"),
-            "grad_pt": GetJinnsVariableName("params"),
+            "grad_pt": GetJinnsVariableName("grads"),
             "value_fn": callback_value_fn,
             "grad_fn": callback_grad_fn,
             "batch": GetJinnsVariableName("batch"),

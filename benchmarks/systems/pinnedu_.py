@@ -1,4 +1,4 @@
-"""This package: Gauss-Newton with momentum, points drawn again; self-scaled Broyden for the last digits of smooth problems."""
+"""The package of this book: Gauss-Newton, with momentum where the points are drawn again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from math import pi
 
 import torch
 from problems import BETA, NU, K, Predict, measurements
-from torch import Tensor
 from watch import Watch
 
 from pinnedu import (
@@ -16,11 +15,10 @@ from pinnedu import (
     HardConstraint,
     Observed,
     On,
-    PeriodicEmbedding,
     Periodic,
+    PeriodicEmbedding,
     Points,
     Problem,
-    SelfScaledBroyden,
     fit,
 )
 
@@ -33,12 +31,12 @@ def heat():
 
 
 def poisson():
-    """Two hidden layers; ends built in."""
+    """Three hidden layers; ends built in."""
     problem = Problem(
         domain=Box(x=(-pi, pi)),
         equations={"poisson": lambda u, x: u.xx + K**2 * torch.sin(K * x)},
     )
-    return problem, HardConstraint(MLP(problem, hidden=(20, 20)), problem, u=lambda u, x: (pi**2 - x**2) * u)
+    return problem, HardConstraint(MLP(problem, hidden=(20, 20, 20)), problem, u=lambda u, x: (pi**2 - x**2) * u)
 
 
 def burgers():
@@ -87,8 +85,11 @@ def wake(seed: int):
 
 
 RECIPES = {
-    "heat": [(GaussNewton(), 100, {"resample": 0})],
-    "poisson": [(GaussNewton(), 100, {"resample": 0})],
+    "heat": [(GaussNewton(), 3000, {"resample": 0})],
+    "poisson": [
+        (GaussNewton(momentum=0.9), 300, {"resample": 5}),
+        (GaussNewton(damping=1e-10), 3000, {"resample": 10}),
+    ],
     "burgers": [(GaussNewton(momentum=0.9), 10_000, {"adaptive": 0.8, "resample": 2})],
     "advection": [(GaussNewton(momentum=0.9), 10_000, {"resample": 2})],
     "wake": [(GaussNewton(momentum=0.9), 10_000, {"resample": 1})],
