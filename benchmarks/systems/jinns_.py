@@ -68,7 +68,7 @@ def heat(key, task: Task):
         max_pts=(pi,),
         tmin=0.0,
         tmax=1.0,
-        method="sobol",
+        method="uniform",
     )
     return u, params, loss, data, None
 
@@ -87,7 +87,7 @@ def poisson(key, task: Task):
     u, weights = network(key, "PDEStatio", 1, (20, 20, 20), 1, output_transform=hard)
     params = Params(nn_params=weights, eq_params={})
     loss = LossPDEStatio(u=u, dynamic_loss=Poisson(), loss_weights=LossWeightsPDEStatio(dyn_loss=1.0), params=params)
-    data = CubicMeshPDEStatio(key=key, n=task.interior, nb=None, dim=1, min_pts=(-pi,), max_pts=(pi,), method="sobol")
+    data = CubicMeshPDEStatio(key=key, n=task.interior, nb=None, dim=1, min_pts=(-pi,), max_pts=(pi,), method="uniform")
     return u, params, loss, data, None
 
 
@@ -119,7 +119,7 @@ def burgers(key, task: Task):
         max_pts=(1.0,),
         tmin=0.0,
         tmax=1.0,
-        method="sobol",
+        method="uniform",
     )
     return u, params, loss, data, None
 
@@ -150,7 +150,7 @@ def advection(key, task: Task):
     )  # fmt: skip
     data = CubicMeshPDENonStatio(
         key=key, n=task.interior, nb=2 * task.boundary, ni=task.boundary, dim=1, min_pts=(0.0,), max_pts=(2 * pi,),
-        tmin=0.0, tmax=1.0, method="sobol",
+        tmin=0.0, tmax=1.0, method="uniform",
     )  # fmt: skip
     return u, params, loss, data, None
 
@@ -189,7 +189,7 @@ def wake(key, task: Task, seed: int, method: str):
     )
     data = CubicMeshPDENonStatio(
         key=key, n=task.interior, nb=None, ni=None, dim=2, min_pts=(1.0, -2.0), max_pts=(8.0, 2.0), tmin=0.0, tmax=19.9,
-        method="sobol",
+        method="uniform",
     )  # fmt: skip
     first_t = jnp.asarray(points[:, [2, 0, 1]])
     batch = (

@@ -1,7 +1,8 @@
-"""PINA 0.3.2, in float64: Adam with R3 refinement, then L-BFGS.
+"""PINA 0.3.2, in float64: Adam, then L-BFGS.
 
 After its tutorials: problems as classes, hard conditions in a model of one's own (tutorial 3), periodicity by
-`PeriodicBoundaryEmbedding` (tutorial 9), unknown parameters by `InverseProblem` (tutorial 7), `R3Refinement`.
+`PeriodicBoundaryEmbedding` (tutorial 9), unknown parameters by `InverseProblem` (tutorial 7). Points stay where they are:
+its refinement callback leaves points with a graph behind, on which L-BFGS breaks down.
 """
 
 # ruff: noqa: RUF012 (a problem is a class with plain attributes, that is how PINA wants it)
@@ -14,7 +15,6 @@ from math import pi
 import lightning
 import torch
 from pina import Condition, LabelTensor, Trainer
-from pina.callback import R3Refinement
 from pina.domain import CartesianDomain
 from pina.equation import Equation, SystemEquation
 from pina.model import FeedForward
@@ -226,7 +226,7 @@ def train(name: str, watch: Watch, seed: int) -> None:
         problem.discretise_domain(watch.task.boundary, "random", domains="t0")
     look = Look(watch, model, problem, ADAM * watch.limit)
     stages = [
-        (TorchOptimizer(torch.optim.Adam, lr=1e-3), [look, R3Refinement(sample_every=100)]),
+        (TorchOptimizer(torch.optim.Adam, lr=1e-3), [look]),
         (
             TorchOptimizer(torch.optim.LBFGS, line_search_fn="strong_wolfe", history_size=100, tolerance_change=0.0),
             [look],
