@@ -147,7 +147,8 @@ def main() -> None:
     folder = parser.parse_args().results
     sys.path.insert(0, str(HERE.parent))
     runs = load(folder)
-    (folder / "table.json").write_text(json.dumps(summary(runs), indent=1) + "\n")
+    text = json.dumps(summary(runs), indent=1).replace("Infinity", "null")  # an error that was never reached
+    (folder / "table.json").write_text(text + "\n")
     (folder / "field.md").write_text(markdown(runs))
     figure(runs, folder / "field.png")
     print(markdown(runs))
