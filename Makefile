@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+BENCH  := .venv-bench
 READY  := $(VENV)/.ready
 PAGE   := _build/html/index.html
 ZIP    := _build/pinnedu-book.zip
@@ -11,6 +12,10 @@ ZIP    := _build/pinnedu-book.zip
 # where something else runs (two threads were measured ten times slower there).
 NOTEBOOKS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PINNEDU_PROGRESS=0 JUPYTER_PLATFORM_DIRS=1
 TOOLS     := $(BIN)/python book/_tools
+
+# So two run at a time, and two tests.
+WORKERS ?= 2
+PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
 
 say = @printf '\n==> %s\n' $(1)
 
@@ -23,7 +28,7 @@ help:  ## show this list
 	@echo "make test       lint, unit tests, strict build, contract of each chapter, every number in it"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
-	@echo "make bench      measure what derivatives and the Jacobian cost"
+	@echo "make bench      pinnedu beside other libraries and classical solvers (two hours; goes on where it stopped)"
 	@echo "make clean      remove the built book and every cache; the environment stays"
 
 install: $(READY)
@@ -61,16 +66,16 @@ lint: $(READY)
 
 unit: $(READY)
 	$(call say,"Unit tests of the package")
-	@$(BIN)/python -m pytest -q --ignore=tests/book --ignore=tests/browser
+	@$(PYTEST) --ignore=tests/book --ignore=tests/browser
 
 pages: $(READY)
 	$(call say,"Contract of each chapter and the built pages in a browser without a network")
-	@$(BIN)/python -m pytest -q tests/book tests/browser
+	@$(PYTEST) tests/book tests/browser
 
 notebooks: $(READY)
 	$(call say,"Every chapter again: are its printed numbers still true?")
 	@chapters=$$($(TOOLS)/chapters.py) && \
-	  $(NOTEBOOKS) $(BIN)/python -m pytest -q --nbval --nbval-current-env -W default \
+	  $(NOTEBOOKS) $(PYTEST) --nbval --nbval-current-env -W default \
 	  --nbval-sanitize-with tests/book/nbval.ini $$chapters
 
 lab: $(READY)
@@ -79,13 +84,29 @@ lab: $(READY)
 
 execute: $(READY)
 	$(call say,"Running the chapters and storing their outputs")
-	@$(NOTEBOOKS) $(TOOLS)/execute.py $(ONLY)
+	@for chapter in $(or $(ONLY),$$($(TOOLS)/chapters.py)); do basename $$chapter .ipynb; done | \
+	  $(NOTEBOOKS) xargs -n 1 -P $(WORKERS) $(TOOLS)/execute.py
 
-bench: $(READY)
-	$(call say,"Benchmarks: derivatives and Jacobian (a quarter of an hour)")
-	@$(BIN)/python benchmarks/derivatives.py
+# The stored results, which the book shows, lie in benchmarks/results: a new run does not touch them unless asked to.
+RESULTS ?= benchmarks/mine
+
+bench: $(BENCH)/.ready
+	$(call say,"Every system on every problem (two hours; what is done is not run again)")
+	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS)
+	$(call say,"Costs of derivatives and of steps; starting each system (half an hour)")
+	@test -s $(RESULTS)/derivatives.json || $(BENCH)/bin/python benchmarks/derivatives.py --json $(RESULTS)/derivatives.json
+	@test -s $(RESULTS)/costs.json || $(BENCH)/bin/python benchmarks/costs.py --json $(RESULTS)/costs.json
+	$(call say,"Table and figure")
+	@$(BENCH)/bin/python benchmarks/table.py --results $(RESULTS)
+
+$(BENCH)/.ready: benchmarks/requirements.txt
+	$(call say,"Installing the other libraries into $(BENCH) (some minutes)")
+	@test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check "$$(grep '^torch==' benchmarks/requirements.txt)"
+	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
 
 clean:
 	$(call say,"Removing the built book and the caches")
 	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis .jupyter_cache build
-	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+	@find . \( -path ./$(VENV) -o -path ./$(BENCH) \) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

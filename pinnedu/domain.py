@@ -1,4 +1,4 @@
-"""Where an equation holds: a box with named coordinates, the points drawn in it and quadrature on it."""
+"""Where an equation holds: a box with named coordinates or a ball, the points drawn in it and quadrature on it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Box:
         return "Box(" + ", ".join(f"{n}=({a:g}, {b:g})" for n, (a, b) in self.bounds.items()) + ")"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Box) and list(self.bounds.items()) == list(other.bounds.items())
+        return type(other) is type(self) and list(self.bounds.items()) == list(other.bounds.items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -234,6 +234,87 @@ class Box:
             scaled.append(nodes.new_ones(1) if name in fixed else (high - low) * weights)
         points = torch.cartesian_prod(*axes).reshape(-1, self.dim)
         return points, torch.cartesian_prod(*scaled).reshape(-1, self.dim).prod(dim=1)
+
+
+class Ball(Box):
+    """The unit ball in any number of dimensions, with the coordinates ``x1``, ``x2``, ...
+
+    It is for many dimensions, where a box is nearly all corners. Points are uniform in the ball. It has
+    no faces and no grids: build boundary conditions into the model, by `HardConstraint`.
+
+    Parameters
+    ----------
+    dim : int
+        At least 2.
+    """
+
+    def __init__(self, dim: int) -> None:
+        if not is_whole(dim, 2):
+            raise ValueError(f"Ball needs a whole number of dimensions, at least 2, not {shown(dim)}.")
+        super().__init__(**{f"x{i}": (-1, 1) for i in range(1, dim + 1)})
+
+    @property
+    def volume(self) -> float:
+        """pi^(d/2) / Gamma(d/2 + 1): tiny in many dimensions."""
+        return math.exp(self.dim / 2 * math.log(math.pi) - math.lgamma(self.dim / 2 + 1))
+
+    def __repr__(self) -> str:
+        return f"Ball({self.dim})"
+
+    def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
+        """Which points lie in the closed ball: bool, shape (N,)."""
+        self.check_points(points)
+        require(as_number(slack) >= 0, "slack", "a number of at least 0", slack)
+        return points.square().sum(dim=1) <= (1 + float(slack)) ** 2
+
+    def check_face(self, fixed: Mapping[str, float], what: str) -> dict[str, float]:
+        """Raise ValueError if anything is fixed: a ball has no faces."""
+        for name in super().check_face(fixed, what):
+            raise ValueError(f"{what} fixes {name}, but a ball has no faces: use HardConstraint.")
+        return {}
+
+    def sample(
+        self,
+        n: int,
+        method: str = "uniform",
+        *,
+        fixed: Mapping[str, float] | None = None,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """Draw points uniformly in the ball, see :meth:`Box.sample`; any method but "grid".
+
+        A normal vector has a uniform direction, and the share r^d of the volume lies within the radius r.
+        """
+        _check_count(n)
+        check_dtype(dtype)
+        require(generator is None or isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
+        self.check_face({} if fixed is None else fixed, "The sample")
+        if not isinstance(method, str) or method not in SAMPLERS or method == "grid":
+            raise ValueError(f"Points in a ball are drawn as uniform, latin or sobol, not {shown(method)}.")
+        unit = _unit_points(n, self.dim + 1, method, generator).clamp(1e-16, 1 - 1e-16)
+        normal = torch.special.ndtri(unit[:, 1:])
+        radius = unit[:, :1] ** (1 / self.dim)
+        return move(radius * normal / torch.linalg.norm(normal, dim=1, keepdim=True), device, dtype)
+
+    def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
+        """Raise ValueError: a ball has no grid."""
+        raise ValueError("A ball has no regular grid: draw points with sample(n).")
+
+    def quadrature(
+        self,
+        n: int,
+        rule: str = "monte-carlo",
+        *,
+        fixed: Mapping[str, float] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Random nodes with equal weights, see :meth:`Box.quadrature`; "monte-carlo" or "sobol"."""
+        if not isinstance(rule, str) or rule not in ("monte-carlo", "sobol"):
+            raise ValueError(f"The rules on a ball are monte-carlo and sobol, not {shown(rule)}.")
+        points = self.sample(n, "uniform" if rule == "monte-carlo" else rule, fixed=fixed, generator=generator)
+        return points, torch.full((n,), self.volume / n, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

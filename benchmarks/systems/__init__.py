@@ -1,0 +1,1 @@
+"""One file a system: how each problem is declared in it, and how it is trained."""
