@@ -211,7 +211,7 @@ class Problem:
         require(isinstance(self.fields, tuple | list) and len(self.fields) > 0, "fields", "a tuple of names", self.fields)
         for name in (*self.fields, *self.derived, *self.unknowns):
             good = isinstance(name, str) and name.isidentifier()
-            if not good or name in self.unknowns and hasattr(nn.ParameterDict, name):  # where training keeps it
+            if not good or (name in self.unknowns and hasattr(nn.ParameterDict, name)):  # where training keeps it
                 raise ValueError(f"{shown(name)} cannot be the name of a field or an unknown: choose one such as 'u'.")
         names = [*self.fields, *self.derived, *self.domain.names, *self.unknowns]
         for name in names:

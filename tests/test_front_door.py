@@ -19,6 +19,7 @@ from pinnedu import (
     LBFGS,
     MLP,
     Adam,
+    Ball,
     Box,
     Causal,
     FourierFeatures,
@@ -36,7 +37,10 @@ from pinnedu import (
     Problem,
     SelfScaledBroyden,
     TangentKernelBalance,
+    curriculum,
+    decompose,
     fit,
+    march,
     relative_error,
     sweep,
 )
@@ -205,6 +209,23 @@ CALLS = {
     ),
     "GradientBalance": (GradientBalance, {"every": 2, "momentum": 0.5}),
     "TangentKernelBalance": (TangentKernelBalance, {"every": 2, "momentum": 0.5}),
+    "Ball": (lambda dim, n, method: Ball(dim).sample(n, method), {"dim": 3, "n": 2, "method": "sobol"}),
+    "Ball.quadrature": (Ball(2).quadrature, {"n": 2, "rule": "sobol", "fixed": None, "generator": None}),
+    "Ball.contains": (Ball(2).contains, {"points": torch.zeros(3, 2), "slack": 1e-9}),
+    "curriculum": (
+        lambda **given: curriculum(**given, points=Points(3, 2), progress=False),
+        {"model": NETWORK, "problems": [HEAT, HEAT], "optimizer": Adam(), "steps": [1, 2]},
+    ),
+    "march": (
+        lambda **given: march(**given, points=Points(3, 2), progress=False),
+        {"build": lambda window: MLP(window, (2,)), "problem": HEAT, "windows": 2, "optimizer": Adam(), "steps": 1}
+        | {"overlap": 0.5, "time": "t", "seed": 0},
+    ),
+    "decompose": (
+        lambda **given: decompose(**given, points=Points(3, 2), progress=False),
+        {"build": lambda part: MLP(part, (2,)), "problem": HEAT, "parts": {"x": 2}, "optimizer": Adam(), "steps": 1}
+        | {"overlap": 0.5},
+    ),
     "relative_error": (relative_error, {"model": NETWORK, "problem": HEAT, "points": torch.ones(3, 2)}),
     "fit": (
         build_and_fit,
