@@ -1,4 +1,4 @@
-"""Write requirements.lock: the versions of requirements.txt, each with the hashes of its files on PyPI.
+"""Write requirements.lock: the versions of requirements.txt and -cuda.txt, each with the hashes of its files on PyPI.
 
     .venv/bin/python book/_tools/lock.py [WHEEL ...]
 
@@ -30,7 +30,7 @@ def normal(name: str) -> str:
 
 
 def pinned(text: str) -> dict[str, str]:
-    """Versions by name, of lines such as ``torch==2.13.0 \\``, in their order."""
+    """Versions by name, of lines such as ``torch==2.13.0``, in their order."""
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s\\]+)", text, re.MULTILINE))
 
 
@@ -53,7 +53,8 @@ def on_the_index(name: str, version: str) -> list[str]:
 
 def main() -> None:
     """Write the lock."""
-    versions = pinned((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+    cuda = pinned((ROOT / "requirements-cuda.txt").read_text(encoding="utf-8"))
+    versions = pinned((ROOT / "requirements.txt").read_text(encoding="utf-8")) | cuda
     old = LOCK.read_text(encoding="utf-8") if LOCK.exists() else ""
     elsewhere: dict[str, set[str]] = {}
     for name, version, digest in re.findall(rf"^{ELSEWHERE}(\S+)==(\S+) sha256:(\w+)$", old, re.MULTILINE):
@@ -68,7 +69,8 @@ def main() -> None:
     for name, version in versions.items():
         more = sorted(elsewhere.get(name, set()) - set(hashes[name]))
         lines += [f"{ELSEWHERE}{name}=={version} sha256:{one}" for one in more]
-        lines.append(" \\\n".join([f"{name}=={version}", *(f"    --hash=sha256:{one}" for one in [*hashes[name], *more])]))
+        where = ' ; platform_system == "Linux"' if name in cuda else ""
+        lines.append(" \\\n".join([f"{name}=={version}{where}", *(f"    --hash=sha256:{one}" for one in [*hashes[name], *more])]))
     LOCK.write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(f"{LOCK.name}: {len(versions)} projects, {sum(map(len, hashes.values()))} files.")
 
