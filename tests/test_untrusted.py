@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -117,9 +118,17 @@ def test_labels_of_a_player_are_text_on_the_page():
 
     page = explore(draw, {evil: 1, "b": 2}, label=evil, alt=lambda value: evil)._repr_html_()
     plain = explore(draw, {"a": 1, "b": 2}, label="a", alt=lambda value: "b")._repr_html_()
-    assert len(re.findall(r"<script", page)) == len(re.findall(r"<script", plain))
+    assert tags(page) == tags(plain)
     assert "<img src=x" not in page
-    assert "onerror=alert" not in re.sub(r'"[^"]*"', "", page)  # in attributes alone, where it is text
+
+
+def tags(page):
+    """What a browser makes of a page: its elements with the names of their attributes."""
+    found = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: found.append((tag, [name for name, _ in attributes]))
+    parser.feed(page)
+    return found
 
 
 # --- packages
