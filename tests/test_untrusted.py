@@ -15,6 +15,7 @@ import sys
 import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -210,3 +211,27 @@ def test_versions_are_read_from_names_of_files(file, name, version):
     assert tool("lock").version_of(file, name) == version
 
 
+
+
+def test_the_audit_without_an_index_is_content_and_says_so(monkeypatch, capsys):
+    audit = tool("audit")
+
+    def refuse(address, timeout):
+        raise OSError("no network")
+
+    monkeypatch.setattr(audit.urllib.request, "urlopen", refuse)
+    assert audit.main() == 0
+    assert capsys.readouterr().out == "Audit skipped: the index does not tell about vulnerabilities here (no network).\n"
+
+
+def test_the_audit_tells_of_vulnerabilities(monkeypatch, capsys):
+    audit = tool("audit")
+    flaw = {"id": "PYSEC-1", "fix_versions": ["2.0"]}
+    answer = {"dependencies": [{"name": "a", "version": "1.0", "vulns": [flaw]}, {"name": "b", "skip_reason": "not there"}]}
+    monkeypatch.setattr(audit.urllib.request, "urlopen", lambda address, timeout: io.BytesIO())
+    monkeypatch.setattr(audit.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=json.dumps(answer), stderr=""))
+    assert audit.main() == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "a 1.0: PYSEC-1, mended in 2.0.",
+        "Audit: 1 projects asked about, 1 vulnerabilities known, 1 not told of.",
+    ]
