@@ -74,7 +74,7 @@ unit: $(READY)
 
 pages: $(READY)
 	$(call say,"Contract of each chapter and the built pages in a browser without a network")
-	@$(PYTEST) tests/book tests/browser
+	@$(PYTEST) -n 0 tests/book tests/browser
 
 notebooks: $(READY)
 	$(call say,"Every chapter again: are its printed numbers still true?")
