@@ -47,7 +47,7 @@ from pinnedu import (
 )
 
 HOME = Path(pinnedu.__file__).parent
-QUICK = settings(max_examples=250, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True, scope="module")
