@@ -4,7 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
-READY  := $(VENV)/.ready
+# LOCKED=1 installs the very files that requirements.lock names, by their hashes.
+READY  := $(VENV)/.ready$(if $(LOCKED),-locked)
+WANTED := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements.txt)
 PAGE   := _build/html/index.html
 ZIP    := _build/pinnedu-book.zip
 
@@ -20,7 +22,7 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(W
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book zip build test lint unit pages notebooks lab execute bench clean
+.PHONY: help install book zip build test lint unit pages notebooks lab execute bench lock clean
 
 help:  ## show this list
 	@echo "make book       build the book and say where to open it (installs what is missing)"
@@ -29,16 +31,17 @@ help:  ## show this list
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
 	@echo "make bench      pinnedu beside other libraries and classical solvers (two hours; goes on where it stopped)"
+	@echo "make lock       write requirements.lock anew, from requirements.txt and the index of PyPI"
 	@echo "make clean      remove the built book and every cache; the environment stays"
 
 install: $(READY)
 
-$(READY): requirements.txt pyproject.toml
+$(READY): requirements.txt requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is none. Name one: make book PYTHON=python3.12"; exit 1; }
 	$(call say,"Installing into $(VENV) (about two minutes the first time)")
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(WANTED)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -63,6 +66,7 @@ lint: $(READY)
 	$(call say,"Lint and types")
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(TOOLS)/audit.py
 
 unit: $(READY)
 	$(call say,"Unit tests of the package")
@@ -95,6 +99,7 @@ bench: $(BENCH)/.ready
 	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS)
 	$(call say,"Costs of derivatives and of steps; starting each system (half an hour)")
 	@test -s $(RESULTS)/derivatives.json || $(BENCH)/bin/python benchmarks/derivatives.py --json $(RESULTS)/derivatives.json
+	@test -s $(RESULTS)/compile.json || $(BENCH)/bin/python benchmarks/compile.py --json $(RESULTS)/compile.json
 	@test -s $(RESULTS)/costs.json || $(BENCH)/bin/python benchmarks/costs.py --json $(RESULTS)/costs.json
 	$(call say,"Table and figure")
 	@$(BENCH)/bin/python benchmarks/table.py --results $(RESULTS)
@@ -105,6 +110,10 @@ $(BENCH)/.ready: benchmarks/requirements.txt
 	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check "$$(grep '^torch==' benchmarks/requirements.txt)"
 	@$(BENCH)/bin/python -m pip install -qq --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
+
+lock: $(READY)
+	$(call say,"Writing requirements.lock")
+	@$(TOOLS)/lock.py
 
 clean:
 	$(call say,"Removing the built book and the caches")

@@ -1,4 +1,4 @@
-"""Which device to compute on, and in which precision."""
+"""Which device to compute on, in which precision, and the end of its memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import warnings
 
 import torch
 from torch import Tensor
+
+from pinnedu.checks import reason, shown
 
 
 def choose(device: str | torch.device = "auto", dtype: torch.dtype = torch.float64) -> tuple[torch.device, torch.dtype]:
@@ -18,20 +20,33 @@ def choose(device: str | torch.device = "auto", dtype: torch.dtype = torch.float
     ValueError
         If the device does not exist on this machine or the dtype is not a floating one.
     """
-    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise ValueError(f"dtype must be torch.float64 or torch.float32, not {dtype!r}.")
-    if device == "auto":
+    check_dtype(dtype)
+    if isinstance(device, str) and device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].split(". ")[0].rstrip(".")
-        raise ValueError(f"The device {device!r} cannot be used here ({reason}): choose 'cpu' or 'auto'.") from None
+    chosen = find(device)
     if chosen.type == "mps" and dtype == torch.float64:
         warnings.warn("MPS has no float64: training runs in float32, where small errors are hidden.", stacklevel=3)
         dtype = torch.float32
     return chosen, dtype
+
+
+def check_dtype(dtype: object) -> None:
+    """Raise ValueError unless all that is done here can be done in that precision."""
+    if not (isinstance(dtype, torch.dtype) and dtype in (torch.float64, torch.float32)):
+        raise ValueError(f"dtype must be torch.float64 or torch.float32, not {shown(dtype)}.")
+
+
+def find(device: str | torch.device) -> torch.device:
+    """Raise ValueError if a device does not exist on this machine."""
+    if not isinstance(device, str | torch.device):
+        raise ValueError(f"The device must be a name such as 'cpu' or a torch.device, not {shown(device)}.")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        why = reason(error).split(". ")[0]
+        raise ValueError(f"The device {device!r} cannot be used here ({why}): choose 'cpu' or 'auto'.") from None
+    return chosen
 
 
 def move(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
@@ -39,6 +54,14 @@ def move(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tens
 
     Pinned memory is what a GPU can copy from by itself; from any other the processor would wait.
     """
-    if torch.device(device).type == "cuda" and tensor.device.type == "cpu":
+    device = device if isinstance(device, torch.device) else find(device)
+    if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.to(dtype).pin_memory().to(device, non_blocking=True)
     return tensor.to(device=device, dtype=dtype)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    )

@@ -6,14 +6,15 @@ import keyword
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import qmc
 from torch import Tensor
 
-from pinnedu.device import move
+from pinnedu.checks import as_number, is_whole, one_of, require, shown, whole
+from pinnedu.device import check_dtype, move
 
 RESERVED = {"d", "laplacian", "value", "interior"}
 SAMPLERS = ("uniform", "latin", "sobol", "grid")
@@ -37,18 +38,17 @@ class Box:
     def __init__(self, **bounds: tuple[float, float]) -> None:
         if not bounds:
             raise ValueError("Box needs at least one coordinate, for example Box(x=(0, 1)).")
+        self.bounds: dict[str, tuple[float, float]] = {}
         for name, interval in bounds.items():
             if keyword.iskeyword(name) or name in RESERVED or name.startswith("_"):
                 raise ValueError(f"The coordinate name {name!r} is reserved: choose another, such as 'x' or 's'.")
-            try:
-                low, high = (float(value) for value in interval)
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"The interval of {name} must be a pair of numbers (low, high), not {interval!r}."
-                ) from None
+            given = interval if isinstance(interval, tuple | list) else ()
+            pair = [as_number(value) for value in given if not isinstance(value, str)]
+            require(len(given) == len(pair) == 2, f"The interval of {name}", "a pair of numbers (low, high)", interval)
+            low, high = pair
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ValueError(f"The interval of {name} must be finite with low < high, not ({low:g}, {high:g}).")
-        self.bounds = {name: (float(low), float(high)) for name, (low, high) in bounds.items()}
+                raise ValueError(f"The interval of {name} must be finite with low < high, not {shown(interval)}.")
+            self.bounds[name] = low, high
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,19 +89,35 @@ class Box:
             if name not in self.bounds:
                 raise ValueError(f"{what} names {name!r}, but the coordinates are {', '.join(self.names)}.")
 
-    def check_face(self, fixed: Mapping[str, float], what: str) -> None:
-        """Raise ValueError if a name is not a coordinate, or its value is off the box."""
+    def check_face(self, fixed: Mapping[str, float], what: str) -> dict[str, float]:
+        """The coordinates that are fixed; raises ValueError if a name is not a coordinate, or its value is off the box."""
+        if not isinstance(fixed, Mapping):
+            raise ValueError(f"{what} fixes coordinates by a dict such as {{'x': 0}}, not by {shown(fixed)}.")
         self.check_names(fixed, what)
-        for name, value in fixed.items():
+        face = {name: as_number(value) for name, value in fixed.items()}
+        for name, value in face.items():
             low, high = self.bounds[name]
             slack = 1e-9 * (high - low)
-            if not low - slack <= float(value) <= high + slack:
-                raise ValueError(f"{what} is off the domain: {name} = {float(value):g} is not in [{low:g}, {high:g}].")
+            if not low - slack <= value <= high + slack:
+                raise ValueError(f"{what} is off the domain: {name} = {shown(fixed[name])} is not in [{low:g}, {high:g}].")
+        return face
+
+    def check_points(self, points: Any, what: str = "The points") -> None:
+        """Raise ValueError unless they are a tensor (N, d) of real numbers."""
+        good = isinstance(points, Tensor) and points.ndim == 2 and points.shape[1] == self.dim and points.is_floating_point()
+        got = f"one of shape {tuple(points.shape)} and {points.dtype}" if isinstance(points, Tensor) else shown(points)
+        if not good:
+            raise ValueError(
+                f"{what} must be a tensor of floating numbers of shape (N, {self.dim}) with columns "
+                f"{', '.join(self.names)}, not {got}."
+            )
 
     def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
         """Which points lie in the closed box, up to ``slack`` times its lengths: bool, shape (N,)."""
+        self.check_points(points)
+        require(as_number(slack) >= 0, "slack", "a number of at least 0", slack)
         low, high = self.low.to(points), self.high.to(points)
-        margin = slack * (high - low)
+        margin = float(slack) * (high - low)
         return ((points >= low - margin) & (points <= high + margin)).all(dim=1)
 
     def sample(
@@ -135,10 +151,10 @@ class Box:
         Tensor, shape (n, d)
         """
         _check_count(n)
-        if method not in SAMPLERS:
-            raise ValueError(f"The sampling method {method!r} is unknown: choose one of {', '.join(SAMPLERS)}.")
-        fixed = dict(fixed or {})
-        self.check_face(fixed, "The face")
+        check_dtype(dtype)
+        one_of(method, SAMPLERS, "The sampling method")
+        require(generator is None or isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
+        fixed = self.check_face({} if fixed is None else fixed, "The face")
         free = [i for i, name in enumerate(self.names) if name not in fixed]
         n = n if free else 1
         unit = torch.zeros(n, self.dim, dtype=torch.float64)
@@ -146,7 +162,7 @@ class Box:
             unit[:, free] = _unit_points(n, len(free), method, generator)
         points = self.low + unit * (self.high - self.low)
         for name, value in fixed.items():
-            points[:, self.names.index(name)] = float(value)
+            points[:, self.names.index(name)] = value
         return move(points, device, dtype)
 
     def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
@@ -163,15 +179,16 @@ class Box:
         -------
         Tensor, float64, shape (N, d)
         """
-        fixed = dict(fixed or {})
-        self.check_face(fixed, "The face")
+        fixed = self.check_face({} if fixed is None else fixed, "The face")
         free = [name for name in self.names if name not in fixed]
-        counts = (shape,) * len(free) if isinstance(shape, int) else tuple(shape)
-        if len(counts) != len(free) or any(count < 2 for count in counts):
-            raise ValueError(f"The grid needs {len(free)} counts of at least 2 (for {', '.join(free)}), not {shape!r}.")
+        counts = tuple(shape) if isinstance(shape, tuple | list) else (shape,) * len(free)
+        if len(counts) != len(free) or not all(is_whole(count, 2) for count in counts):
+            raise ValueError(
+                f"The grid needs {len(free)} counts of at least 2 (for {', '.join(free)}), not {shown(shape)}."
+            )
         count = dict(zip(free, counts, strict=True))
         axes = [
-            torch.tensor([float(fixed[name])], dtype=torch.float64)
+            torch.tensor([fixed[name]], dtype=torch.float64)
             if name in fixed
             else torch.linspace(*self.bounds[name], count[name], dtype=torch.float64)
             for name in self.names
@@ -201,17 +218,15 @@ class Box:
         points : Tensor, float64, shape (N, d)
         weights : Tensor, float64, shape (N,), whose sum is the volume of the box or the face
         """
-        if rule not in RULES:
-            raise ValueError(f"The quadrature rule {rule!r} is unknown: choose one of {', '.join(RULES)}.")
-        fixed = dict(fixed or {})
+        one_of(rule, RULES, "The quadrature rule")
+        fixed = self.check_face({} if fixed is None else fixed, "The face")
         if rule in ("monte-carlo", "sobol"):
             method = "uniform" if rule == "monte-carlo" else "sobol"
             points = self.sample(n, method, fixed=fixed, generator=generator)
             volume = math.prod(high - low for name, (low, high) in self.bounds.items() if name not in fixed)
             return points, torch.full((len(points),), volume / len(points), dtype=torch.float64)
-        if n < 2:
-            raise ValueError(f"The rule {rule!r} needs at least 2 nodes a coordinate, not {n}.")
-        self.check_face(fixed, "The face")
+        if not is_whole(n, 2):
+            raise ValueError(f"The rule {rule!r} needs at least 2 nodes a coordinate, not {shown(n)}.")
         nodes, weights = _rule_on_unit_interval(n, rule)
         axes, scaled = [], []
         for name, (low, high) in self.bounds.items():
@@ -234,8 +249,8 @@ class Ball(Box):
     """
 
     def __init__(self, dim: int) -> None:
-        if not isinstance(dim, Integral) or isinstance(dim, bool) or dim < 2:
-            raise ValueError(f"Ball needs a whole number of dimensions, at least 2, not {dim!r}.")
+        if not is_whole(dim, 2):
+            raise ValueError(f"Ball needs a whole number of dimensions, at least 2, not {shown(dim)}.")
         super().__init__(**{f"x{i}": (-1, 1) for i in range(1, dim + 1)})
 
     @property
@@ -248,12 +263,15 @@ class Ball(Box):
 
     def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
         """Which points lie in the closed ball: bool, shape (N,)."""
-        return points.square().sum(dim=1) <= (1 + slack) ** 2
+        self.check_points(points)
+        require(as_number(slack) >= 0, "slack", "a number of at least 0", slack)
+        return points.square().sum(dim=1) <= (1 + float(slack)) ** 2
 
-    def check_face(self, fixed: Mapping[str, float], what: str) -> None:
+    def check_face(self, fixed: Mapping[str, float], what: str) -> dict[str, float]:
         """Raise ValueError if anything is fixed: a ball has no faces."""
-        if fixed:
-            raise ValueError(f"{what} fixes {', '.join(fixed)}, but a ball has no faces: use HardConstraint.")
+        for name in super().check_face(fixed, what):
+            raise ValueError(f"{what} fixes {name}, but a ball has no faces: use HardConstraint.")
+        return {}
 
     def sample(
         self,
@@ -270,9 +288,11 @@ class Ball(Box):
         A normal vector has a uniform direction, and the share r^d of the volume lies within the radius r.
         """
         _check_count(n)
-        self.check_face(fixed or {}, "The sample")
-        if method not in SAMPLERS or method == "grid":
-            raise ValueError(f"Points in a ball are drawn as uniform, latin or sobol, not {method!r}.")
+        check_dtype(dtype)
+        require(generator is None or isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
+        self.check_face({} if fixed is None else fixed, "The sample")
+        if not isinstance(method, str) or method not in SAMPLERS or method == "grid":
+            raise ValueError(f"Points in a ball are drawn as uniform, latin or sobol, not {shown(method)}.")
         unit = _unit_points(n, self.dim + 1, method, generator).clamp(1e-16, 1 - 1e-16)
         normal = torch.special.ndtri(unit[:, 1:])
         radius = unit[:, :1] ** (1 / self.dim)
@@ -291,8 +311,8 @@ class Ball(Box):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Random nodes with equal weights, see :meth:`Box.quadrature`; "monte-carlo" or "sobol"."""
-        if rule not in ("monte-carlo", "sobol"):
-            raise ValueError(f"The rules on a ball are monte-carlo and sobol, not {rule!r}.")
+        if not isinstance(rule, str) or rule not in ("monte-carlo", "sobol"):
+            raise ValueError(f"The rules on a ball are monte-carlo and sobol, not {shown(rule)}.")
         points = self.sample(n, "uniform" if rule == "monte-carlo" else rule, fixed=fixed, generator=generator)
         return points, torch.full((n,), self.volume / n, dtype=torch.float64)
 
@@ -325,15 +345,14 @@ class Points:
     adaptive: float = 0.0
 
     def __post_init__(self) -> None:
-        counts = self.conditions.values() if isinstance(self.conditions, Mapping) else [self.conditions]
+        counts = list(self.conditions.values()) if isinstance(self.conditions, Mapping) else [self.conditions]
         for count in (self.interior, *counts):
             _check_count(count)
-        if self.method not in SAMPLERS:
-            raise ValueError(f"The sampling method {self.method!r} is unknown: choose one of {', '.join(SAMPLERS)}.")
-        if self.resample is not None and self.resample < 0:
-            raise ValueError(f"resample must be 0 (never) or a number of steps, not {self.resample}.")
-        if not 0.0 <= self.adaptive <= 1.0:
-            raise ValueError(f"adaptive is a share of the points, between 0 and 1, not {self.adaptive}.")
+        one_of(self.method, SAMPLERS, "The sampling method")
+        if self.resample is not None:
+            check_resample(self.resample)
+        if not 0.0 <= as_number(self.adaptive) <= 1.0:
+            raise ValueError(f"adaptive is a share of the points, between 0 and 1, not {shown(self.adaptive)}.")
 
     def count(self, condition: str) -> int:
         """Number of points for one condition."""
@@ -344,9 +363,13 @@ class Points:
         return self.conditions
 
 
-def _check_count(n: int) -> None:
-    if not isinstance(n, Integral) or n < 1:
-        raise ValueError(f"The number of points must be a whole number of at least 1, not {n!r}.")
+def check_resample(steps: object) -> None:
+    """Raise ValueError unless it says how often points are drawn again."""
+    require(is_whole(steps, 0), "resample", "0 (never) or a number of steps", steps)
+
+
+def _check_count(n: object) -> None:
+    whole(n, "The number of points")
 
 
 def _unit_points(n: int, dim: int, method: str, generator: torch.Generator | None) -> Tensor:

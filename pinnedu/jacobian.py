@@ -104,6 +104,9 @@ def _by_layers(
                 memory[label] = points.new_empty(size)
             for block, rows in zip(parts, memory[label][:, start : start + chunk], strict=True):
                 left -= 1
+                if not block.requires_grad:  # weights have no say in it
+                    rows.zero_()
+                    continue
                 gradients = torch.autograd.grad(
                     block.sum(), targets, retain_graph=left > 0, allow_unused=True, materialize_grads=True
                 )
@@ -195,6 +198,8 @@ def _one_by_one(model: nn.Module, problem: Problem, name: str, points: Tensor) -
         residual = torch.cat(parts)
         gradients = (
             torch.autograd.grad(one, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+            if residual.requires_grad
+            else [torch.zeros_like(weight) for weight in weights]
             for one in residual
         )
         rows = [torch.cat([gradient.flatten() for gradient in row]) for row in gradients]

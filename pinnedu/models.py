@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import as_number, is_whole, named, one_of, reason, require, shown, whole
+from pinnedu.device import check_dtype
 from pinnedu.domain import Box
-from pinnedu.problem import Problem, by_name, parameters
+from pinnedu.problem import Problem, as_tensor, by_name, parameters
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}
 
@@ -31,11 +33,14 @@ class Normalize(nn.Module):
 
     def __init__(self, box: Box, scale: float | Mapping[str, float] = 1.0) -> None:
         super().__init__()
+        require(isinstance(box, Box), "box", "a Box such as Box(x=(0, 1))", box)
         if isinstance(scale, Mapping):
             box.check_names(scale, "scale")
-            scales = torch.tensor([float(scale.get(name, 1.0)) for name in box.names], dtype=torch.float64)
+            numbers = [as_number(scale.get(name, 1.0)) for name in box.names]
         else:
-            scales = torch.full((box.dim,), float(scale), dtype=torch.float64)
+            numbers = [as_number(scale)] * box.dim
+        require(all(map(math.isfinite, numbers)), "scale", "a number, or a dict of coordinate to number", scale)
+        scales = torch.tensor(numbers, dtype=torch.float64)
         self.register_buffer("center", (box.low + box.high) / 2)
         self.register_buffer("factor", scales / ((box.high - box.low) / 2))
         self.out_features = box.dim
@@ -71,21 +76,23 @@ class PeriodicEmbedding(nn.Module):
         super().__init__()
         if not harmonics:
             raise ValueError("PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding(box, x=1).")
+        require(isinstance(box, Box), "box", "a Box such as Box(x=(0, 1))", box)
         box.check_names(harmonics, "PeriodicEmbedding")
+        named({} if guesses is None else guesses, "guesses", "a dict of coordinate to period")
         for name, count in harmonics.items():
-            if count < 1:
-                raise ValueError(f"PeriodicEmbedding needs at least one harmonic of {name}, not {count}.")
+            if not is_whole(count):
+                raise ValueError(f"PeriodicEmbedding needs at least one harmonic of {name}, not {shown(count)}.")
         for name, period in (guesses or {}).items():
             if name not in harmonics:
                 raise ValueError(f"PeriodicEmbedding guesses a period of {name!r}: say how many harmonics, {name}=1.")
-            if not (math.isfinite(period) and period > 0):
-                raise ValueError(f"The period of {name} must be positive, not {period!r}.")
+            if not 0 < as_number(period) < math.inf:
+                raise ValueError(f"The period of {name} must be positive, not {shown(period)}.")
         self.normalize = Normalize(box, scale)
         self.lengths = dict(zip(box.names, (box.high - box.low).tolist(), strict=True))
         self.frequencies = nn.ModuleDict()  # linear layers: so the Jacobian's fast path sees them
         for name, period in (guesses or {}).items():
             self.frequencies[name] = nn.Linear(1, 1, bias=False, dtype=torch.float64)
-            nn.init.constant_(self.frequencies[name].weight, 2 * math.pi / period)  # type: ignore[arg-type]
+            nn.init.constant_(self.frequencies[name].weight, 2 * math.pi / float(period))  # type: ignore[arg-type]
         self.harmonics = {box.names.index(name): count for name, count in harmonics.items()}
         self.out_features = box.dim + sum(2 * count - 1 for count in harmonics.values())
 
@@ -133,11 +140,11 @@ class FourierFeatures(nn.Module):
 
     def __init__(self, frequencies: Tensor, scales: Tensor | None = None) -> None:
         super().__init__()
-        b = torch.as_tensor(frequencies, dtype=torch.float64)
+        b = as_tensor(frequencies, "frequencies")
         b = b[:, None] if b.ndim == 1 else b
-        s = torch.ones(len(b), dtype=torch.float64) if scales is None else torch.as_tensor(scales, dtype=torch.float64)
         if b.ndim != 2 or 0 in b.shape or not torch.isfinite(b).all():
             raise ValueError(f"frequencies must be finite numbers of shape (m, d), not {tuple(b.shape)}.")
+        s = torch.ones(len(b), dtype=torch.float64) if scales is None else as_tensor(scales, "scales")
         if s.shape != (len(b),) or not torch.isfinite(s).all():
             raise ValueError(f"scales must be {len(b)} finite numbers, one for each frequency, not {tuple(s.shape)}.")
         self.register_buffer("frequencies", b)
@@ -147,10 +154,13 @@ class FourierFeatures(nn.Module):
     @classmethod
     def gaussian(cls, dim: int, count: int, std: float, *, seed: int = 0) -> FourierFeatures:
         """Frequencies drawn from a normal distribution of the given standard deviation, all scales 1."""
-        if not std > 0:
-            raise ValueError(f"The standard deviation of the frequencies must be positive, not {std!r}.")
-        generator = torch.Generator().manual_seed(seed)
-        return cls(std * torch.randn(count, dim, dtype=torch.float64, generator=generator))
+        for what, number in (("dim", dim), ("count", count)):
+            whole(number, what)
+        require(is_whole(seed, 0), "seed", "a whole number", seed)
+        if not 0 < as_number(std) < math.inf:
+            raise ValueError(f"The standard deviation of the frequencies must be positive, not {shown(std)}.")
+        generator = torch.Generator().manual_seed(int(seed))
+        return cls(float(std) * torch.randn(count, dim, dtype=torch.float64, generator=generator))
 
     def forward(self, points: Tensor) -> Tensor:
         angles = points @ self.frequencies.T
@@ -237,19 +247,27 @@ class MLP(nn.Module):
         dtype: torch.dtype = torch.float64,
     ) -> None:
         super().__init__()
-        if isinstance(hidden, int) or any(not isinstance(width, int) or width < 1 for width in hidden):
-            raise ValueError(f"hidden must hold widths of at least 1, such as (20, 20), not {hidden!r}.")
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise ValueError(f"The activation {activation!r} is unknown: choose one of {', '.join(ACTIVATIONS)}.")
-        if not isinstance(activation, str | type):
-            raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {activation!r}.")
+        require(isinstance(problem, Problem), "The problem", "a Problem", problem)
+        if not isinstance(hidden, tuple | list) or not all(is_whole(width) for width in hidden):
+            raise ValueError(f"hidden must hold widths of at least 1, such as (20, 20), not {shown(hidden)}.")
+        if isinstance(activation, str):
+            one_of(activation, ACTIVATIONS, "The activation")
+        elif not (isinstance(activation, type) and issubclass(activation, nn.Module)):
+            raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {shown(activation)}.")
+        good = embedding is None or (isinstance(embedding, nn.Module) and is_whole(getattr(embedding, "out_features", 0)))
+        require(good, "The embedding", "a Module that tells its number of out_features", embedding)
+        require(isinstance(factorized, bool), "factorized", "True or False", factorized)
+        check_dtype(dtype)
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
         pairs = list(zip(widths, widths[1:], strict=False)) + self.gate_sizes(widths)
         layer = FactorizedLinear if factorized else nn.Linear
         layers = [layer(n_in, n_out, dtype=dtype) for n_in, n_out in pairs]
         self.layers, self.gates = nn.ModuleList(layers[: len(widths) - 1]), nn.ModuleList(layers[len(widths) - 1 :])
-        self.activation = (ACTIVATIONS[activation] if isinstance(activation, str) else activation)()
+        try:
+            self.activation = (ACTIVATIONS[activation] if isinstance(activation, str) else activation)()
+        except TypeError as error:
+            raise ValueError(f"The activation {shown(activation)} cannot be made without arguments ({reason(error)}).") from None
         self.reset_parameters()
         self.to(dtype)
 
@@ -322,6 +340,8 @@ class HardConstraint(nn.Module):
 
     def __init__(self, model: nn.Module, problem: Problem, **formulas: Callable[..., Any]) -> None:
         super().__init__()
+        require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
+        require(isinstance(problem, Problem), "The problem", "a Problem", problem)
         available = (*problem.fields, *problem.domain.names, "points")
         for name, formula in formulas.items():
             if name not in problem.fields:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu import derivatives as _derivatives
-from pinnedu.device import move
+from pinnedu.checks import as_number, is_whole, named, reason, require, shown
+from pinnedu.derivatives.jet import NoRule
+from pinnedu.device import check_dtype, move, out_of_memory
 from pinnedu.domain import Box, Points
 from pinnedu.field import Engine, Field, Missing, Request
 
@@ -81,8 +82,10 @@ class Periodic:
     """
 
     def __init__(self, coordinate: str, order: int = 1) -> None:
-        if order < 0:
-            raise ValueError(f"Periodic needs order >= 0, not {order}.")
+        if not isinstance(coordinate, str):
+            raise ValueError(f"Periodic needs the name of a coordinate first, such as Periodic('x'), not {shown(coordinate)}.")
+        if not is_whole(order, 0):
+            raise ValueError(f"Periodic needs order >= 0, not {shown(order)}.")
         self.coordinate, self.order = coordinate, order
 
     def check(self, name: str, problem: Problem) -> None:
@@ -121,8 +124,8 @@ class Observed:
     def __init__(self, points: Any, **values: Any) -> None:
         if not values:
             raise ValueError("Observed needs the values of a field, such as Observed(points, u=values).")
-        self.where = torch.as_tensor(points, dtype=torch.float64)
-        self.values = {name: torch.as_tensor(value, dtype=torch.float64) for name, value in values.items()}
+        self.where = as_tensor(points, "The points of Observed")
+        self.values = {name: as_tensor(value, f"The values of {name}") for name, value in values.items()}
 
     def check(self, name: str, problem: Problem) -> None:
         if self.where.ndim != 2 or self.where.shape[1] != problem.domain.dim or not len(self.where):
@@ -198,12 +201,18 @@ class Problem:
 
     def __post_init__(self) -> None:
         if not isinstance(self.domain, Box):
-            raise ValueError(f"The domain must be a Box such as Box(x=(0, 1), t=(0, 1)), not {self.domain!r}.")
+            raise ValueError(f"The domain must be a Box such as Box(x=(0, 1), t=(0, 1)), not {shown(self.domain)}.")
         for what, given in (("equations", self.equations), ("conditions", self.conditions)):
-            if not isinstance(given, Mapping):
-                raise ValueError(f"{what} must be a dict of name to what holds there, not {given!r}.")
+            named(given, what, "a dict of name to what holds there")
+        named(self.unknowns, "unknowns", "a dict of name to first guess")
+        named(self.derived, "derived", "a dict of name to function")
         if isinstance(self.fields, str):
             raise ValueError(f'fields is a tuple of names, such as ("{self.fields}",), not a string.')
+        require(isinstance(self.fields, tuple | list) and len(self.fields) > 0, "fields", "a tuple of names", self.fields)
+        for name in (*self.fields, *self.derived, *self.unknowns):
+            good = isinstance(name, str) and name.isidentifier()
+            if not good or (name in self.unknowns and hasattr(nn.ParameterDict, name)):  # where training keeps it
+                raise ValueError(f"{shown(name)} cannot be the name of a field or an unknown: choose one such as 'u'.")
         names = [*self.fields, *self.derived, *self.domain.names, *self.unknowns]
         for name in names:
             if names.count(name) > 1:
@@ -215,12 +224,12 @@ class Problem:
         for name, equation in self.equations.items():
             self.check_arguments(name, equation)
         for name, condition in self.conditions.items():
-            if not hasattr(condition, "check"):
-                raise ValueError(f"The condition {name!r} must be On, Periodic or Observed, not {condition!r}.")
+            if isinstance(condition, type) or not callable(getattr(condition, "check", None)):
+                raise ValueError(f"The condition {name!r} must be On, Periodic or Observed, not {shown(condition)}.")
             condition.check(name, self)
         for name, guess in self.unknowns.items():
-            if not math.isfinite(guess):
-                raise ValueError(f"The first guess of the unknown {name!r} must be a finite number, not {guess!r}.")
+            good = abs(as_number(guess)) < float("inf")
+            require(good, f"The first guess of the unknown {name!r}", "a finite number", guess)
         if self.exact is not None:
             self._check_signature("exact", self.exact, (*self.domain.names, "points"))
 
@@ -241,7 +250,10 @@ class Problem:
             self._fields[name] = Field(name, output, (0,) * len(coordinates), coordinates, {})
         for name, function in self.derived.items():
             self._check_signature(name, function, self.fields)
-            made = function(**{parameter: self._fields[parameter] for parameter in parameters(function)})
+            try:
+                made = function(**{parameter: self._fields[parameter] for parameter in parameters(function)})
+            except (LookupError, TypeError, AttributeError):  # it asks for values, which there are none of yet
+                made = None
             if not isinstance(made, Field):
                 raise ValueError(f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x.")
             self._fields[name] = made.on(name, {})
@@ -253,7 +265,7 @@ class Problem:
     @staticmethod
     def _check_signature(name: str, function: Any, available: Sequence[str]) -> None:
         if not callable(function):
-            raise ValueError(f"{name!r} must be a function such as lambda u: u.t - u.xx, not {function!r}.")
+            raise ValueError(f"{name!r} must be a function such as lambda u: u.t - u.xx, not {shown(function)}.")
         for parameter in parameters(function):
             if parameter not in available:
                 raise ValueError(f"{name!r} asks for {parameter!r}, but there is only {', '.join(available)}.")
@@ -274,7 +286,9 @@ class Problem:
             "interior", and one entry a condition; measured values stand in columns behind the
             coordinates, so that any selection of rows is a sample again.
         """
-        points = points or Points()
+        points = Points() if points is None else points
+        require(isinstance(points, Points), "points", "Points(...)", points)
+        check_dtype(dtype)
         sample = {"interior": self.domain.sample(points.interior, points.method, generator=generator)}
         for name, condition in self.conditions.items():
             sample[name] = condition.points(name, self, points, generator)
@@ -312,15 +326,19 @@ class Problem:
 
         ``unknowns`` takes the place of the model's own, one number or one for each point.
         """
+        require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
+        named(sample, "points", "a tensor (N, d) or a sample, as problem.sample() makes them")
         for name, points in sample.items():
             if name != "interior" and name not in self.conditions:
                 raise ValueError(f"The sample has a set {name!r}, but the conditions are {', '.join(self.conditions)}.")
             columns = (*self.domain.names, *getattr(self.conditions.get(name), "values", ()))
-            if points.ndim != 2 or points.shape[1] != len(columns):
+            if not isinstance(points, Tensor) or points.ndim != 2 or points.shape[1] != len(columns):
+                got = tuple(points.shape) if isinstance(points, Tensor) else shown(points)
                 raise ValueError(
-                    f"The points of {name!r} must have shape (N, {len(columns)}) with columns "
-                    f"{', '.join(columns)}, not {tuple(points.shape)}."
+                    f"The points of {name!r} must have shape (N, {len(columns)}) with columns {', '.join(columns)}, not {got}."
                 )
+            if points.is_complex():
+                raise ValueError(f"The points of {name!r} must be real numbers, not {points.dtype}.")
         weight = next(model.parameters(), None)
         if weight is not None:
             sample = {name: points.to(device=weight.device, dtype=weight.dtype) for name, points in sample.items()}
@@ -343,7 +361,7 @@ class Problem:
         results: dict[str, list[Tensor]] = {}
         for requests, names in groups.items():
             together = torch.cat([sample[name][:, : self.domain.dim] for name in names])
-            values = engine(model, together, requests) if requests else {}
+            values = self._derive(engine, model, together, requests) if requests else {}
             start = 0
             for name in names:
                 part = slice(start, start := start + len(sample[name]))
@@ -356,6 +374,48 @@ class Problem:
                     self._requests.setdefault(name, set()).add(missing.request)
                     raise
         return {name: results[name] for name in self.terms if name in results}
+
+    def _derive(
+        self, engine: Engine, model: nn.Module, points: Tensor, requests: Collection[Request]
+    ) -> dict[Request, Tensor]:
+        """What an engine computes; ValueError where the model, or the engine, cannot be used."""
+        try:
+            found = engine(model, points, requests)
+        except NoRule:
+            raise  # whoever called knows another way
+        except (RuntimeError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+            if out_of_memory(error):
+                raise
+            self.check_model(model, points)
+            raise ValueError(f"The model cannot be differentiated ({reason(error)}).") from error
+        right = isinstance(found, Mapping) and all(isinstance(value, Tensor) for value in found.values())
+        require(right, "What a derivative engine returns", "a dict of request to tensor", found)
+        if any(value.shape != (len(points),) for value in found.values()):
+            self.check_model(model, points)
+            raise ValueError(f"A derivative engine must return tensors of shape ({len(points)},), one number a point.")
+        return found
+
+    def check_model(self, model: nn.Module, points: Tensor) -> None:
+        """Raise ValueError unless the model maps points (N, d) to fields (N, m)."""
+        wanted = f"(N, {self.domain.dim}) -> (N, {len(self.fields)})"
+        names = f"coordinates {', '.join(self.domain.names)}; fields {', '.join(self.fields)}"
+        try:
+            with torch.no_grad():
+                values = model(points)
+        except (RuntimeError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+            if out_of_memory(error):
+                raise
+            raise ValueError(
+                f"The model must map {wanted} ({names}), but it fails on such points: {reason(error)}."
+            ) from error
+        if not isinstance(values, Tensor):
+            raise ValueError(f"The model must map {wanted} ({names}), but it gives no tensor: {shown(values)}.")
+        if values.shape != (len(points), len(self.fields)):
+            raise ValueError(
+                f"The model must map {wanted} ({names}), but it gives shape {tuple(values.shape)} for {len(points)} points."
+            )
+        if values.dtype != points.dtype:
+            raise ValueError(f"The model must keep the precision of its points, {points.dtype}, but it gives {values.dtype}.")
 
     def _set_residuals(
         self, name: str, points: Tensor, values: dict[Request, Tensor], unknowns: Mapping[str, Tensor]
@@ -379,13 +439,17 @@ class Problem:
         ValueError
             If a name is neither a field nor derived.
         """
+        require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
+        require(isinstance(names, tuple | list), "names", "a tuple of names of fields", names)
         for name in names:
-            if name not in self._fields:
-                raise ValueError(f"There is no field {name!r}: the fields are {', '.join(self.quantities)}.")
+            if not (isinstance(name, str) and name in self._fields):
+                raise ValueError(f"There is no field {shown(name)}: the fields are {', '.join(self.quantities)}.")
+        self.domain.check_points(points)
         weight = next(model.parameters(), points)
         points = points.to(device=weight.device, dtype=weight.dtype)
         wanted = {name: self._fields[name] for name in names or self.quantities}
-        found = _derivatives.engine(derivatives)(model, points, {made.request for made in wanted.values()})
+        engine = _derivatives.engine(derivatives)
+        found = self._derive(engine, model, points, {made.request for made in wanted.values()})
         return {name: made.on(name, found).value for name, made in wanted.items()}
 
     def solution(self, points: Tensor) -> dict[str, Tensor]:
@@ -398,10 +462,19 @@ class Problem:
         """
         if self.exact is None:
             raise ValueError("This problem has no exact solution: give Problem(exact=...) to measure errors.")
-        columns = by_name(points, self.domain.names)
-        values = self.exact(**{name: columns[name] for name in parameters(self.exact)})
-        by_field = values if isinstance(values, Mapping) else {self.fields[0]: values}
-        return {name: torch.as_tensor(value).to(points).expand(len(points)) for name, value in by_field.items()}
+        self.domain.check_points(points)
+        values = run("exact", self.exact, by_name(points, self.domain.names))
+        solution = {}
+        for name, value in (values if isinstance(values, Mapping) else {self.fields[0]: values}).items():
+            if name not in self._fields:
+                raise ValueError(f"The exact solution gives {shown(name)}, but the fields are {', '.join(self.quantities)}.")
+            values = value if isinstance(value, Tensor) else as_tensor(value, f"The exact solution of {name}")
+            if values.shape not in ((), (1,), (len(points),)) or values.is_complex():
+                raise ValueError(
+                    f"The exact solution must give {name} for each point, shape ({len(points)},), not {tuple(values.shape)}."
+                )
+            solution[name] = values.to(points).expand(len(points))
+        return solution
 
 
 def by_name(points: Tensor, coordinates: Sequence[str]) -> Arguments:
@@ -412,13 +485,42 @@ def by_name(points: Tensor, coordinates: Sequence[str]) -> Arguments:
 
 def parameters(function: Callable[..., Any]) -> list[str]:
     """Names that a function must be given; parameters with a default are its own affair."""
+    if not callable(function):
+        raise ValueError(f"A function such as lambda u: u.t - u.xx is needed, not {shown(function)}.")
     empty = inspect.Parameter.empty
-    return [name for name, parameter in inspect.signature(function).parameters.items() if parameter.default is empty]
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions of C have none
+        raise ValueError(f"{shown(function)} does not tell its parameters: wrap it in a lambda that names them.") from None
+    return [name for name, parameter in signature.parameters.items() if parameter.default is empty]
+
+
+def as_tensor(data: Any, what: str) -> Tensor:
+    """Numbers as a tensor in double precision."""
+    try:
+        tensor = torch.as_tensor(data)
+        if tensor.is_complex() or tensor.dtype == torch.bool:
+            raise TypeError
+        return tensor.to(torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"{what} must be an array of real numbers, not {shown(data)}.") from None
+
+
+def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
+    """Call a function of the problem with what its parameters name; ValueError, in one sentence, where it fails."""
+    try:
+        return function(**{parameter: arguments[parameter] for parameter in parameters(function)})
+    except Missing:
+        raise  # a derivative to be computed first
+    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        if out_of_memory(error):
+            raise
+        raise ValueError(f"{name!r} fails when it is called ({type(error).__name__}: {reason(error)}).") from error
 
 
 def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
     """Call an equation with what its parameters name; its residuals as a list of tensors (N,)."""
-    result = equation(**{parameter: arguments[parameter] for parameter in parameters(equation)})
+    result = run(name, equation, arguments)
     blocks = []
     count = len(next(iter(arguments.values())))  # all coordinates
     for block in result if isinstance(result, tuple) else (result,):
@@ -426,5 +528,7 @@ def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
         if not isinstance(value, Tensor) or value.shape != (count,):
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{name!r} must return one number a point, shape ({count},), not {got}.")
+        if not value.is_floating_point() and not value.is_complex():
+            raise ValueError(f"{name!r} must return floating numbers, not {value.dtype}.")
         blocks.append(value)
     return blocks

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from pinnedu.checks import require, shown, whole
 from pinnedu.files import write_whole
 
 Parameters = dict[str, Any]
@@ -95,8 +97,10 @@ def sweep(
         For arguments that do not fit together, before any run.
     """
     runs = _combinations(function, grid)
-    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
-        raise ValueError(f"workers must be a whole number of at least 1, not {workers!r}.")
+    if workers is not None:
+        whole(workers, "workers")
+    require(isinstance(progress, bool), "progress", "True or False", progress)
+    require(folder is None or isinstance(folder, str | os.PathLike), "folder", "the name of a folder", folder)
     if client is not None and not callable(getattr(client, "submit", None)):
         raise ValueError(f"client must be a distributed.Client, not {type(client).__name__}.")
     if client is not None and workers is not None:
@@ -124,27 +128,36 @@ def sweep(
 def _combinations(function: Any, grid: Any) -> list[Parameters]:
     """All runs, checked against what the function takes."""
     if not callable(function):
-        raise ValueError(f"sweep needs a function first, not {function!r}.")
+        raise ValueError(f"sweep needs a function first, not {shown(function)}.")
     if isinstance(grid, Mapping):
         for name, values in grid.items():
-            if isinstance(values, str) or not isinstance(values, Iterable):
-                raise ValueError(f"grid must give a list of values for {name!r}, such as [{values!r}], not {values!r}.")
+            if isinstance(values, str) or not _is_list(values):
+                given = shown(values)
+                raise ValueError(f"grid must give a list of values for {shown(name)}, such as [{given}], not {given}.")
         runs = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    elif isinstance(grid, Iterable) and not isinstance(grid, str):
+    elif _is_list(grid) and not isinstance(grid, str):
         runs = list(grid)
     else:
-        raise ValueError(f"grid must be a dict of name to values or a sequence of dicts, not {grid!r}.")
+        raise ValueError(f"grid must be a dict of name to values or a sequence of dicts, not {shown(grid)}.")
     if not runs:
         raise ValueError("grid has no combination of parameters: every name needs at least one value.")
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some functions of C have none
+        raise ValueError(f"{shown(function)} does not tell its parameters: wrap it in a function that names them.") from None
     for parameters in runs:
         if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
-            raise ValueError(f"Every combination of a grid must be a dict of name to value, not {parameters!r}.")
+            raise ValueError(f"Every combination of a grid must be a dict of name to value, not {shown(parameters)}.")
         try:
             signature.bind(**parameters)
         except TypeError as error:
             raise ValueError(f"The function does not take the parameters {', '.join(parameters) or '()'}: {error}.") from None
     return [dict(parameters) for parameters in runs]
+
+
+def _is_list(thing: Any) -> bool:
+    """Whether it can be gone through; an array without dimensions cannot, though it says so."""
+    return isinstance(thing, Iterable) and getattr(thing, "ndim", 1) > 0
 
 
 # --- one run, wherever it runs
@@ -188,6 +201,7 @@ class _Folder:
     def __init__(self, function: Any, folder: str | os.PathLike[str] | None, runs: list[Parameters]) -> None:
         self.name = getattr(function, "__qualname__", type(function).__qualname__)
         self.path = None if folder is None else Path(folder)
+        self.full = False
         if self.path is None:
             return
         for parameters in runs:
@@ -214,7 +228,7 @@ class _Folder:
             text = json.dumps(_plain(parameters), sort_keys=True)
         except ValueError:
             raise ValueError(
-                f"Results are kept by parameters that are numbers and texts, not {parameters!r}: give such, or no folder."
+                f"Results are kept by parameters that are numbers and texts, not {shown(parameters)}: give such, or no folder."
             ) from None
         return self.path / (hashlib.sha256(text.encode()).hexdigest()[:24] + ".json")
 
@@ -232,9 +246,19 @@ class _Folder:
         return found
 
     def write(self, trial: Trial) -> None:
-        if self.path is not None:
-            text = json.dumps({"parameters": _plain(trial.parameters), "value": trial.value, "seconds": trial.seconds})
+        """Keep a result; a full disk is told of once and does not end the study."""
+        if self.path is None:
+            return
+        text = json.dumps({"parameters": _plain(trial.parameters), "value": trial.value, "seconds": trial.seconds})
+        try:
             write_whole(self.file(trial.parameters), text.encode())
+        except OSError as error:
+            if not self.full:
+                warnings.warn(
+                    f"Results cannot be kept in '{self.path}' ({error.strerror}): those there stay, and all are returned.",
+                    stacklevel=3,
+                )
+            self.full = True
 
 
 # --- processes on this machine

@@ -50,6 +50,16 @@ def test_the_same_seed_gives_the_same_run_as_on_the_cpu(device, optimizer, steps
         assert there.history[name] == pytest.approx(here.history[name], rel=tolerance(device), nan_ok=True)
 
 
+@pytest.mark.parametrize("optimizer", [Adam(1e-2), LBFGS()], ids=lambda value: type(value).__name__)
+def test_compiled_steps_are_those_of_the_cpu_without(device, optimizer):
+    steps = 30 if isinstance(optimizer, Adam) else 8
+    there = train(device, optimizer, steps, compile=True, points=Points(200, 30, resample=3))
+    here = train("cpu", optimizer, steps, single=device == "mps", points=Points(200, 30, resample=3))
+    if device == "cuda":  # on Apple's the compiler may refuse, which it says
+        assert not any("compiled" in sentence for sentence in there.warnings)
+    assert there.history["loss"] == pytest.approx(here.history["loss"], rel=tolerance(device))
+
+
 def test_adaptive_points_are_the_same(device):
     points = Points(200, 30, resample=2, adaptive=0.5)
     there = train(device, Adam(1e-2), 10, points=points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -183,6 +184,25 @@ def test_a_folder_of_another_function_or_a_damaged_result(tmp_path):
     file.write_text("{")
     with pytest.raises(ValueError, match=r"is no result of a sweep, or damaged: remove it\."):
         sweep(square, {"x": [2]}, folder=tmp_path)
+
+
+def test_a_full_disk_is_told_of_once_and_no_result_is_lost(tmp_path, monkeypatch):
+    real, written = sweeps.write_whole, []
+
+    def write(path, content):
+        written.append(path)
+        if len(written) > 2:  # the name of the function and one result
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps, "write_whole", write)
+        sentence = rf"^Results cannot be kept in '{tmp_path}' \(No space left on device\): those there stay, and all are"
+        with pytest.warns(UserWarning, match=sentence) as caught:
+            trials = sweep(lambda x: 2 * x, {"x": [1, 2, 3, 4]}, workers=1, folder=tmp_path)
+    assert len(caught) == 1
+    assert [trial.value for trial in trials] == [2, 4, 6, 8]
+    assert len(list(tmp_path.glob("*.json"))) == 1
 
 
 def test_progress(capsys, monkeypatch):

@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from torch import Tensor, nn
 
+from pinnedu.checks import shown
 from pinnedu.derivatives.autograd import nested_autograd
 from pinnedu.derivatives.finite_differences import complex_step, finite_differences
 from pinnedu.derivatives.stochastic import hutchinson
@@ -33,8 +34,8 @@ def engine(derivatives: str | Engine) -> Engine:
     """
     if callable(derivatives):
         return derivatives
-    if derivatives not in ENGINES:
-        raise ValueError(f"derivatives={derivatives!r} is unknown: choose one of {', '.join(ENGINES)}, or an engine.")
+    if not (isinstance(derivatives, str) and derivatives in ENGINES):
+        raise ValueError(f"derivatives={shown(derivatives)} is unknown: choose one of {', '.join(ENGINES)}, or an engine.")
     return ENGINES[derivatives]
 
 

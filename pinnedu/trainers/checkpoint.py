@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pinnedu.checks import as_number, require, shown
 from pinnedu.files import write_whole
 from pinnedu.trainers.optimizers import Resumable
 from pinnedu.trainers.weights import Windows
@@ -42,9 +43,8 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], every: float) -> None:
         if not isinstance(path, str | os.PathLike):
-            raise ValueError(f"checkpoint must be the name of a file such as 'run.pt', not {path!r}.")
-        if isinstance(every, bool) or not isinstance(every, int | float) or not every >= 0:
-            raise ValueError(f"checkpoint_every must be a number of seconds, 0 or more, not {every!r}.")
+            raise ValueError(f"checkpoint must be the name of a file such as 'run.pt', not {shown(path)}.")
+        require(as_number(every) >= 0, "checkpoint_every", "a number of seconds, 0 or more", every)
         self.path, self.every = Path(path), float(every)
         self.next = time.monotonic() + self.every
         self.kept: int | None = None  # the step in the file

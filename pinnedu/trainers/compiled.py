@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pinnedu.checks import reason
 from pinnedu.jacobian import weights_of
 from pinnedu.problem import Sample
 from pinnedu.trainers.optimizers import flat
@@ -69,8 +70,8 @@ class Program:
                 self.compiled: Any = torch.compile(listed, mode="reduce-overhead" if self.graphs else None)
                 found = self.compiled(*inputs)
         except Exception as error:  # compilers fail in ways of their own
-            lines = [line for line in str(error).splitlines() if line.strip()] or [""]
-            raise NotCompiled(f"{type(error).__name__}: {lines[0].strip():.200}".rstrip(" .:")) from None
+            cause = error.__cause__ or error
+            raise NotCompiled(f"{type(cause).__name__}: {reason(cause)}") from None
         trained = list(self.weights.values())
         if not (_agree(terms, found[0]) and _agree(flat(gradients, trained), flat(found[1:], trained))):
             raise NotCompiled("the program gives other numbers than the equations, which may be random")

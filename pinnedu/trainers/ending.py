@@ -1,12 +1,10 @@
-"""What may end a run from outside: the keyboard, and the end of memory."""
+"""What may end a run from outside: the keyboard."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from types import FrameType, TracebackType
-
-import torch
 
 
 class Interruption:
@@ -36,10 +34,3 @@ class Interruption:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: on a GPU, in Python, or in torch's allocator for the CPU."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
-    )

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import as_number, shown, whole
+from pinnedu.domain import check_resample
 from pinnedu.jacobian import weights_of
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
@@ -49,12 +51,14 @@ class GaussNewton:
     compiles = False
 
     def __post_init__(self) -> None:
-        if not self.damping > 0:
-            raise ValueError(f"The damping must be positive, not {self.damping}.")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"The momentum must lie in [0, 1), not {self.momentum}.")
-        if not self.acceleration >= 0:
-            raise ValueError(f"The acceleration must not be negative, not {self.acceleration}.")
+        if not as_number(self.damping) > 0:
+            raise ValueError(f"The damping must be positive, not {shown(self.damping)}.")
+        if not 0 <= as_number(self.momentum) < 1:
+            raise ValueError(f"The momentum must lie in [0, 1), not {shown(self.momentum)}.")
+        if not as_number(self.acceleration) >= 0:
+            raise ValueError(f"The acceleration must not be negative, not {shown(self.acceleration)}.")
+        whole(self.trials, "trials")
+        check_resample(self.resample)
 
     def start(self, model: nn.Module) -> Step:
         return _LevenbergMarquardt(self, model)

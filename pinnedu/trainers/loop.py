@@ -7,7 +7,8 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pinnedu import device as _device
+from pinnedu.checks import as_number, is_whole, require, shown, whole
+from pinnedu.derivatives import engine
+from pinnedu.device import out_of_memory
 from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.models import draw
@@ -25,10 +29,10 @@ from pinnedu.trainers import parallel
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.checkpoint import Checkpoint
 from pinnedu.trainers.compiled import NotCompiled, Program
-from pinnedu.trainers.ending import Interruption, out_of_memory
+from pinnedu.trainers.ending import Interruption
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, resolve
-from pinnedu.trainers.record import Fit, State, check_model, relative_error
+from pinnedu.trainers.record import Fit, State, relative_error
 from pinnedu.trainers.weights import Weighting
 from pinnedu.trainers.weights import resolve as resolve_weights
 
@@ -105,6 +109,9 @@ def fit(
     ValueError
         For arguments that do not fit together, before any training.
     """
+    good = isinstance(callbacks, list | tuple) and all(callable(callback) for callback in callbacks)
+    require(good, "callbacks", "a list of functions that take a State", callbacks)
+    require(isinstance(progress, bool), "progress", "True or False", progress)
     keep = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
     run = _Run(
         model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every, compile
@@ -141,18 +148,19 @@ class _Run:
             raise ValueError(f"fit(model, problem) needs a Problem as its second argument, not {type(problem).__name__}.")
         if not isinstance(model, nn.Module):
             raise ValueError(f"fit(model, problem) needs a torch.nn.Module first, not {type(model).__name__}.")
-        if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-            raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
-        if seconds is not None and not seconds > 0:
-            raise ValueError(f"seconds must be positive, not {seconds!r}.")
-        if seed is not None and not isinstance(seed, int):
-            raise ValueError(f"seed must be a whole number, not {seed!r}.")
-        if error_every is not None and (problem.exact is None or error_every < 1):
+        whole(steps, "steps")
+        if seconds is not None and not as_number(seconds) > 0:
+            raise ValueError(f"seconds must be positive, not {shown(seconds)}.")
+        good = isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) < 2**62
+        require(seed is None or good, "seed", "a whole number", seed)
+        if error_every is not None and (problem.exact is None or not is_whole(error_every)):
             raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
+        require(points is None or isinstance(points, Points), "points", "Points(...)", points)
+        engine(derivatives)
         start, self.strategies = resolve_weights(weights, problem)
         self.optimizer = resolve(optimizer)
         if not isinstance(compile, bool):
-            raise ValueError(f"compile must be True or False, not {compile!r}.")
+            raise ValueError(f"compile must be True or False, not {shown(compile)}.")
         if compile and not getattr(self.optimizer, "compiles", True):
             name = type(self.optimizer).__name__
             raise ValueError(f"{name} works on the Jacobian, which is not compiled: leave compile=True out.")
@@ -160,7 +168,7 @@ class _Run:
             raise ValueError("Weights of single points, as by Causal, cannot be compiled: leave them or compile=True out.")
         self.team = parallel.team()
         self.steps, self.limit, self.error_every = steps, seconds, error_every
-        self.points = points or Points()
+        self.points = Points() if points is None else points
         self.every = self.optimizer.resample if self.points.resample is None else self.points.resample
         if self.points.adaptive and not self.every:
             raise ValueError("Adaptive points take effect when drawn again: give Points(resample=...), in steps.")
@@ -181,11 +189,13 @@ class _Run:
                 )
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
+        if not any(weight.requires_grad for weight in model.parameters()):
+            raise ValueError("The model has no weights that require a gradient: there is nothing to train.")
         self.team.copy(model.state_dict().values())
         self.term_weights = weights
         sample = self.draw_points(self.points, self.training)
         self.objective = Objective(model, problem, sample, start, derivatives, team=self.team)
-        check_model(model, problem, self.objective.whole["interior"][:2])
+        problem.check_model(model, self.objective.whole["interior"][:2])
         self.check_equations()
         self.warnings: list[str] = []
         self.compile = compile
@@ -264,16 +274,29 @@ class _Run:
             self.trouble = f"memory ran out at step {len(self.rows) + 1}"
             remedy = "use fewer points or a smaller model"
         if not self.trouble and not self.moving:
-            if self.checkpoint is not None and not self.diverged():
-                self.checkpoint.save(self)
-            if len(self.rows) > self.kept[0]:
-                self.look(len(self.rows), bar)
-            if interrupted and not self.trouble:
-                self.prefer_best()
+            with self.judging():
+                if self.checkpoint is not None and not self.diverged():
+                    self.checkpoint.save(self)
+                if len(self.rows) > self.kept[0]:
+                    self.look(len(self.rows), bar)
+                if interrupted and not self.trouble:
+                    self.prefer_best()
         if self.trouble:
             self.model.load_state_dict(self.kept[1])
             self.stopped = f"{self.trouble}; the weights of step {self.kept[0]} are restored"
             self.warnings.append(f"{self.stopped}: {remedy}.")
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Inside, what was trained is looked at, or kept: the end of memory is told of and costs no more than that."""
+        try:
+            yield
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or self.team.size > 1:
+                raise
+            sentence = "Memory ran out when the trained model was judged: its error or its loss on fresh points is not known."
+            if sentence not in self.warnings:
+                self.warnings.append(sentence)
 
     def advance(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
         """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
@@ -408,8 +431,10 @@ class _Run:
         history["seconds"] = np.array(self.times[: len(steps)])
         if self.strategies:
             history |= {f"weight of {name}": weights[:, i] for i, name in enumerate(problem.terms)}
-        self.warn_of_overfitting(history)
-        error = relative_error(self.model, problem) if problem.exact is not None else None
+        error = None
+        with self.judging():
+            self.warn_of_overfitting(history)
+            error = relative_error(self.model, problem) if problem.exact is not None else None
         names = list(problem.unknowns)
         found = torch.stack(self.found).cpu().double().numpy() if self.found else np.zeros((0, len(names)))
         history |= {name: found[: len(steps), i] for i, name in enumerate(names)}

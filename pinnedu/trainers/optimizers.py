@@ -9,6 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import as_number, is_whole, reason, require, shown
+from pinnedu.device import out_of_memory
+from pinnedu.domain import check_resample
 from pinnedu.trainers.objective import Objective
 
 # torch's L-BFGS takes up no step with y.s <= 1e-10, whatever the scale of the loss: near a minimum its memory
@@ -60,7 +63,13 @@ class TorchStep:
                 weight.grad = gradient
             return loss
 
-        self.optimizer.step(closure)  # type: ignore[arg-type]
+        try:
+            self.optimizer.step(closure)  # type: ignore[arg-type]
+        except (RuntimeError, TypeError, LookupError, AttributeError, OverflowError) as error:
+            if out_of_memory(error):
+                raise
+            name = type(self.optimizer).__name__
+            raise ValueError(f"{name} cannot take a step ({type(error).__name__}: {reason(error)}).") from error
         return objective.first_terms()
 
     def state(self) -> dict[str, Any]:
@@ -86,6 +95,10 @@ class Adam:
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
+        check_resample(self.resample)
+        good = isinstance(self.betas, tuple | list) and len(self.betas) == 2
+        good = good and all(0 <= as_number(beta) < 1 for beta in self.betas)
+        require(good, "betas", "two numbers in [0, 1)", self.betas)
 
     def start(self, model: nn.Module) -> Step:
         return TorchStep(torch.optim.Adam(model.parameters(), lr=self.lr, betas=self.betas))
@@ -112,8 +125,11 @@ class LBFGS:
     resample: int = 0
 
     def __post_init__(self) -> None:
-        if self.history < 1:
-            raise ValueError(f"LBFGS needs a history of at least 1 step, not {self.history}.")
+        if not is_whole(self.history):
+            raise ValueError(f"LBFGS needs a history of at least 1 step, not {shown(self.history)}.")
+        for what, tolerance in (("grad", self.tolerance_grad), ("change", self.tolerance_change)):
+            require(as_number(tolerance) >= 0, f"tolerance_{what}", "a number of at least 0", tolerance)
+        check_resample(self.resample)
 
     def start(self, model: nn.Module) -> Step:
         return TorchStep(
@@ -122,8 +138,8 @@ class LBFGS:
                 max_iter=1,
                 max_eval=25,
                 history_size=self.history,
-                tolerance_grad=self.tolerance_grad * LBFGS_SCALE,
-                tolerance_change=self.tolerance_change,
+                tolerance_grad=float(self.tolerance_grad) * LBFGS_SCALE,
+                tolerance_change=float(self.tolerance_change),
                 line_search_fn="strong_wolfe",
             ),
             LBFGS_SCALE,
@@ -148,6 +164,9 @@ class GradientDescent:
 
     def __post_init__(self) -> None:
         _check_rate(self.lr)
+        check_resample(self.resample)
+        good = self.preconditioner is None or callable(self.preconditioner)
+        require(good, "The preconditioner", "a function of an objective and a gradient", self.preconditioner)
 
     def start(self, model: nn.Module) -> Step:
         return _Descent(self, model)
@@ -163,11 +182,17 @@ class _Descent:
     def __call__(self, objective: Objective) -> Tensor:
         direction = flat(objective.loss_and_gradient(self.weights)[1], self.weights)
         if self.options.preconditioner is not None:
-            direction = self.options.preconditioner(objective, direction)
+            shape = direction.shape
+            try:
+                direction = self.options.preconditioner(objective, direction)
+            except TypeError as error:
+                raise ValueError(f"The preconditioner cannot be called so ({reason(error)}).") from error
+            good = isinstance(direction, Tensor) and direction.shape == shape
+            require(good, "What the preconditioner returns", f"a tensor of shape {tuple(shape)}", direction)
         with torch.no_grad():
             parts = direction.split([weight.numel() for weight in self.weights])
             for weight, part in zip(self.weights, parts, strict=True):
-                weight.sub_(part.view_as(weight), alpha=self.options.lr)
+                weight.sub_(part.view_as(weight), alpha=float(self.options.lr))
         return objective.first_terms()
 
     def state(self) -> dict[str, Any]:
@@ -185,9 +210,12 @@ class FromTorch:
     resample: int = 1
 
     def start(self, model: nn.Module) -> Step:
-        optimizer = self.factory(model.parameters())
+        try:
+            optimizer = self.factory(model.parameters())
+        except (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError) as error:
+            raise ValueError(f"The optimizer factory fails ({type(error).__name__}: {reason(error)}).") from error
         if not isinstance(optimizer, torch.optim.Optimizer):
-            raise ValueError(f"The optimizer factory must return a torch.optim.Optimizer, not {optimizer!r}.")
+            raise ValueError(f"The optimizer factory must return a torch.optim.Optimizer, not {shown(optimizer)}.")
         return TorchStep(optimizer)
 
 
@@ -206,9 +234,8 @@ def resolve(optimizer: object) -> Optimizer:
             return optimizer  # type: ignore[return-value]
         if callable(optimizer):
             return FromTorch(optimizer)
-    shown = optimizer.__name__ + " (the class)" if isinstance(optimizer, type) else repr(optimizer)
     raise ValueError(
-        f"The optimizer {shown} is unknown: use Adam(), LBFGS(), GradientDescent() or a factory such as "
+        f"The optimizer {shown(optimizer)} is unknown: use Adam(), LBFGS(), GradientDescent() or a factory such as "
         "lambda weights: torch.optim.SGD(weights, lr=1e-3)."
     )
 
@@ -220,5 +247,5 @@ def flat(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> Tenso
 
 
 def _check_rate(lr: float) -> None:
-    if not lr > 0:
-        raise ValueError(f"The rate lr must be positive, not {lr}.")
+    if not as_number(lr) > 0:
+        raise ValueError(f"The rate lr must be positive, not {shown(lr)}.")

@@ -11,6 +11,8 @@ import torch
 from scipy.optimize import line_search
 from torch import Tensor, nn
 
+from pinnedu.checks import as_number, shown
+from pinnedu.domain import check_resample
 from pinnedu.jacobian import weights_of
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step, flat
@@ -39,8 +41,9 @@ class SelfScaledBroyden:
     resample: int = 500
 
     def __post_init__(self) -> None:
-        if not 0 < self.c1 < self.c2 < 1:
-            raise ValueError(f"The line search needs 0 < c1 < c2 < 1, not c1 = {self.c1}, c2 = {self.c2}.")
+        if not 0 < as_number(self.c1) < as_number(self.c2) < 1:
+            raise ValueError(f"The line search needs 0 < c1 < c2 < 1, not c1 = {shown(self.c1)}, c2 = {shown(self.c2)}.")
+        check_resample(self.resample)
 
     def start(self, model: nn.Module) -> Step:
         return _Broyden(self, model)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import require
 from pinnedu.domain import Ball
 from pinnedu.problem import Problem
 from pinnedu.trainers.objective import Objective
@@ -83,10 +84,12 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     float
         sqrt(sum (u - u_exact)^2 / sum u_exact^2), over the points and the fields the solution names
     """
-    weight = next(model.parameters())
+    require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
+    require(isinstance(problem, Problem), "problem", "a Problem", problem)
     if points is None:
         points = evaluation_points(problem)
-    points = points.to(weight)
+    problem.domain.check_points(points)
+    points = points.to(next(model.parameters(), points))
     exact = problem.solution(points)
     with torch.no_grad():
         found = problem.values(model, points, list(exact))
@@ -100,17 +103,3 @@ def evaluation_points(problem: Problem, count: int = 10_201) -> Tensor:
     if dim > 3 or isinstance(problem.domain, Ball):
         return problem.domain.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
     return problem.domain.grid(max(2, round(count ** (1 / dim))))
-
-
-def check_model(model: nn.Module, problem: Problem, points: Tensor) -> None:
-    """Raise ValueError unless the model maps (N, d) to (N, m) for this problem."""
-    wanted = f"(N, {problem.domain.dim}) -> (N, {len(problem.fields)})"
-    names = f"coordinates {', '.join(problem.domain.names)}; fields {', '.join(problem.fields)}"
-    try:
-        with torch.no_grad():
-            got = tuple(model(points).shape)
-    except (RuntimeError, IndexError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"The model must map {wanted} ({names}), but it fails on such points: {reason}.") from None
-    if got != (len(points), len(problem.fields)):
-        raise ValueError(f"The model must map {wanted} ({names}), but it gives shape {got} for {len(points)} points.")

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import as_number, is_whole, reason, require, shown, whole
 from pinnedu.domain import Box, Points
 from pinnedu.problem import Arguments, Observed, On, Periodic, Problem
 from pinnedu.trainers.loop import fit
@@ -152,11 +153,13 @@ def march(
     section 5.2 (sequence-to-sequence learning).
     """
     _check_build(build, problem, "march")
+    require(isinstance(time, str), "time", "the name of a coordinate", time)
     problem.domain.check_names((time,), "march")
     low, high = problem.domain.bounds[time]
     edges = _edges(windows, low, high)
-    if not 0 <= overlap < 1:
-        raise ValueError(f"The overlap is a share of the window before, at least 0 and below 1, not {overlap!r}.")
+    if not 0 <= as_number(overlap) < 1:
+        raise ValueError(f"The overlap is a share of the window before, at least 0 and below 1, not {shown(overlap)}.")
+    require(seed is None or is_whole(seed, 0), "seed", "a whole number", seed)
     _check_forward(problem, time)
     whole = Piecewise(problem.domain.names.index(time))
 
@@ -166,7 +169,7 @@ def march(
             start = left - overlap * (left - before) if k else left
             before = left
             window = _window(problem, time, start, end, whole.models[-1] if k else None)
-            model = build(window)
+            model = _made(build, window)
             whole.append(start, model)
             yield model, window
 
@@ -223,15 +226,14 @@ def decompose(
     """
     _check_build(build, problem, "decompose")
     if not isinstance(parts, Mapping) or not parts:
-        raise ValueError(f'parts must be a dict of coordinate to number, such as {{"x": 8}}, not {parts!r}.')
+        raise ValueError(f'parts must be a dict of coordinate to number, such as {{"x": 8}}, not {shown(parts)}.')
     problem.domain.check_names(tuple(parts), "parts")
     for name, count in parts.items():
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise ValueError(f"The number of parts along {name} must be a whole number of at least 1, not {count!r}.")
-    if not 0 < overlap <= 1:
-        raise ValueError(f"The overlap is a share of a part's length, above 0 and at most 1, not {overlap!r}.")
+        whole(count, f"The number of parts along {name}")
+    if not 0 < as_number(overlap) <= 1:
+        raise ValueError(f"The overlap is a share of a part's length, above 0 and at most 1, not {shown(overlap)}.")
     rows = {name: intervals(*problem.domain.bounds[name], count, overlap) for name, count in parts.items()}
-    model = Blend(problem.domain, rows, lambda box: build(replace(problem, domain=box, conditions={})))
+    model = Blend(problem.domain, rows, lambda box: _made(build, replace(problem, domain=box, conditions={})))
     run = fit(model, problem, optimizer=optimizer, steps=steps, **options)
     return Staged(**vars(run), fits=[run])
 
@@ -316,14 +318,14 @@ def _check_forward(problem: Problem, time: str) -> None:
 def _edges(windows: int | Sequence[float], low: float, high: float) -> list[float]:
     """The times at which windows meet, with the first and the last."""
     if isinstance(windows, int) and not isinstance(windows, bool):
-        if windows < 1:
+        if not is_whole(windows):
             raise ValueError(f"The number of windows must be at least 1, not {windows}.")
         return [low + (high - low) * k / windows for k in range(windows)] + [high]
     if not isinstance(windows, Sequence) or isinstance(windows, str):
-        raise ValueError(f"windows must be a whole number or the times between windows, not {windows!r}.")
-    edges = [low, *(float(edge) for edge in windows), high]
+        raise ValueError(f"windows must be a whole number or the times between windows, not {shown(windows)}.")
+    edges = [low, *(as_number(edge) for edge in windows), high]
     if not all(isfinite(b) and a < b for a, b in itertools.pairwise(edges)):
-        raise ValueError(f"The times between windows must rise from above {low:g} to below {high:g}, not {windows!r}.")
+        raise ValueError(f"The times between windows must rise from above {low:g} to below {high:g}, not {shown(windows)}.")
     return edges
 
 
@@ -335,6 +337,16 @@ def _check_build(build: Build, problem: Problem, what: str) -> None:
         raise ValueError(f"{what} makes a model for each part: give it lambda problem: MLP(problem, ...), not a model.")
     if not isinstance(problem, Problem):
         raise ValueError(f"{what}(build, problem) needs a Problem as its second argument, not {type(problem).__name__}.")
+
+
+def _made(build: Build, problem: Problem) -> nn.Module:
+    """The model of a part."""
+    try:
+        model = build(problem)
+    except (TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"build fails when it is called ({type(error).__name__}: {reason(error)}).") from error
+    require(isinstance(model, nn.Module), "What build returns", "a torch.nn.Module", model)
+    return model
 
 
 def _follow(

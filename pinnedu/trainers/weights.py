@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
+from pinnedu.checks import as_number, is_whole, shown
 from pinnedu.jacobian import jacobian, weights_of
 from pinnedu.problem import Problem
 
@@ -45,10 +46,10 @@ class _Balance:
 
     def __post_init__(self) -> None:
         name = type(self).__name__
-        if isinstance(self.every, bool) or not isinstance(self.every, int) or self.every < 1:
-            raise ValueError(f"{name} needs every, a number of steps of at least 1, not {self.every!r}.")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"{name} needs a momentum in [0, 1), not {self.momentum!r}.")
+        if not is_whole(self.every):
+            raise ValueError(f"{name} needs every, a number of steps of at least 1, not {shown(self.every)}.")
+        if not 0 <= as_number(self.momentum) < 1:
+            raise ValueError(f"{name} needs a momentum in [0, 1), not {shown(self.momentum)}.")
 
     def check(self, problem: Problem) -> None:
         if len(problem.terms) < 2:
@@ -154,11 +155,11 @@ class Causal:
 
     def __post_init__(self) -> None:
         if not isinstance(self.coordinate, str):
-            raise ValueError(f'Causal needs the name of the time first, such as Causal("t"), not {self.coordinate!r}.')
-        if not self.epsilon > 0:
-            raise ValueError(f"Causal needs a positive epsilon, not {self.epsilon!r}.")
-        if isinstance(self.chunks, bool) or not isinstance(self.chunks, int) or self.chunks < 2:
-            raise ValueError(f"Causal needs at least 2 chunks of time, not {self.chunks!r}.")
+            raise ValueError(f'Causal needs the name of the time first, such as Causal("t"), not {shown(self.coordinate)}.')
+        if not as_number(self.epsilon) > 0:
+            raise ValueError(f"Causal needs a positive epsilon, not {shown(self.epsilon)}.")
+        if not is_whole(self.chunks, 2):
+            raise ValueError(f"Causal needs at least 2 chunks of time, not {shown(self.chunks)}.")
 
     def check(self, problem: Problem) -> None:
         problem.domain.check_names((self.coordinate,), "Causal")
@@ -179,7 +180,7 @@ class Causal:
         sums = points.new_zeros(self.chunks).index_add_(0, place, torch.stack(list(squares.values())).sum(dim=0))
         means = sums / place.bincount(minlength=self.chunks).clamp_min(1)
         earlier = torch.cat([means.new_zeros(1), means[:-1].cumsum(dim=0)])
-        values = torch.exp(-self.epsilon * earlier)
+        values = torch.exp(-float(self.epsilon) * earlier)
         objective.shares = {
             name: replace(windows, values=values, average=_mean(values[place], square))
             for name, square in squares.items()
@@ -259,19 +260,18 @@ def resolve(weights: Any, problem: Problem) -> tuple[dict[str, float], list[Weig
     for part in weights if isinstance(weights, list | tuple) else [] if weights is None else [weights]:
         if isinstance(part, Mapping):
             for name, weight in part.items():
-                if name not in problem.terms:
-                    raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
-                if not weight >= 0:
-                    raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
-            start |= {name: float(weight) for name, weight in part.items()}
+                if not (isinstance(name, str) and name in problem.terms):
+                    raise ValueError(f"weights names {shown(name)}, but the terms are {', '.join(problem.terms)}.")
+                if not as_number(weight) >= 0:
+                    raise ValueError(f"The weight of {name!r} must not be negative, not {shown(weight)}.")
+            start |= {name: as_number(weight) for name, weight in part.items()}
         elif not isinstance(part, type) and callable(getattr(part, "update", None)) and hasattr(part, "sets"):
             part.check(problem)
             strategies.append(part)
         else:
-            shown = f"{part.__name__} (the class)" if isinstance(part, type) else repr(part)
             raise ValueError(
                 "weights takes a dict of term to number, GradientBalance(), TangentKernelBalance(), Causal() "
-                f"or a list of them, not {shown}."
+                f"or a list of them, not {shown(part)}."
             )
         owner = getattr(part, "sets", "terms")
         if owner in owners:

@@ -1,11 +1,14 @@
 """The built book: complete, small, and asking no remote host for anything."""
 
 import re
+from collections import defaultdict
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import chapters
 import pytest
+
+from pinnedu.widgets.explorer import PLAYER
 
 SITE = chapters.ROOT / "_build" / "html"
 LOADS = {  # attributes that make a browser fetch something
@@ -78,6 +81,71 @@ def test_a_page_loads_nothing_remote_and_misses_nothing_local(path):
     for address in page.local:
         target = unquote(urlsplit(address).path)
         assert not target or (path.parent / target).exists(), f"{address} does not exist"
+
+
+# Every script that stands in a page is one of these: none is made from what a chapter prints, draws or names.
+SCRIPTS = {
+    " ".join(re.search(r"<script>(.*?)</script>", PLAYER.format_map(defaultdict(str)), re.DOTALL).group(1).split()),
+    'document.documentElement.dataset.mode = localStorage.getItem("mode") || "auto"; '
+    'document.documentElement.dataset.theme = localStorage.getItem("theme") || "auto";',
+    '// Activate the search field on page load let searchInput = document.querySelector("form.bd-search input"); '
+    "if (searchInput) { searchInput.focus(); searchInput.select(); "
+    'console.log("[PST]: Set focus on search field."); }',
+    "var togglebuttonSelector = '.toggle, .admonition.dropdown';",
+    "let toggleHintShow = 'Click to show';",
+    "let toggleHintHide = 'Click to hide';",
+    "let toggleOpenOnPrint = 'true';",
+    "DOCUMENTATION_OPTIONS.search_as_you_type = false;",
+    "DOCUMENTATION_OPTIONS.COLLAPSE_INDEX = true;",
+    'window.MathJax = {"options": {"processHtmlClass": "tex2jax_process|mathjax_process|math|output_area"}}',
+}
+PAGE_NAME = re.compile(r"DOCUMENTATION_OPTIONS\.pagename = '[\w/-]+';")
+HANDLERS = {("button", "onclick", "toggleFullScreen()"), ("button", "onclick", "window.print()")}
+
+
+class Scripts(HTMLParser):
+    """Collects what of a page a browser would run: scripts that stand in it, handlers of events, addresses."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: set[str | tuple[str, str, str]] = set()
+        self.inside = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = {name: value or "" for name, value in attributes}
+        self.inside = tag == "script" and "src" not in values
+        self.found |= {(tag, name, value) for name, value in values.items() if name.startswith("on") or name == "srcdoc"}
+        self.found |= {(tag, name, value) for name, value in values.items() if value.strip().lower().startswith("javascript:")}
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside and data.strip():
+            self.found.add(" ".join(data.split()))
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(SITE)))
+def test_no_script_of_a_page_comes_from_data(path):
+    unknown = Scripts(path.read_text(encoding="utf-8")).found - SCRIPTS - HANDLERS
+    assert not {script for script in unknown if isinstance(script, tuple) or not PAGE_NAME.fullmatch(script)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        '<p onclick="alert(1)">',
+        '<a href=" JavaScript:alert(1)">',
+        '<iframe srcdoc="x">',
+        "<script>DOCUMENTATION_OPTIONS.pagename = ''; alert(1);</script>",
+    ],
+)
+def test_the_check_itself_finds_scripts(text):
+    (found,) = Scripts(text).found
+    assert found not in SCRIPTS | HANDLERS
+    assert isinstance(found, tuple) or not PAGE_NAME.fullmatch(found)
 
 
 def test_no_style_sheet_loads_anything_remote():

@@ -408,6 +408,23 @@ def test_memory_that_really_runs_out(decay):
     assert run.stopped == "memory ran out at step 2; the weights of step 1 are restored"
 
 
+def test_memory_that_runs_out_after_training_does_not_cost_the_run(decay, monkeypatch):
+    def huge(model, problem):
+        return torch.zeros(2**50)
+
+    monkeypatch.setattr(sys.modules["pinnedu.trainers.loop"], "relative_error", huge)
+    run = fit(MLP(decay), decay, optimizer=Adam(), steps=5, points=FEW)
+    assert run.stopped == "all 5 steps done"
+    assert run.error is None
+    assert len(run.history["loss"]) == 5
+    assert run.warnings == [
+        "Memory ran out when the trained model was judged: its error or its loss on fresh points is not known."
+    ]
+    big = Problem(decay.domain, {"decay": lambda u: u.t + torch.zeros(2**50 if len(u.value) == 31 else 1).sum()})
+    run = fit(MLP(big), big, optimizer=Adam(), steps=5, points=Points(31), callbacks=[lambda state: state.step == 4])
+    assert run.stopped.startswith("memory ran out")
+
+
 def test_other_errors_are_not_hidden(decay, scripted):
     def act(model, step):
         raise RuntimeError("a mistake")

@@ -84,6 +84,7 @@ def outcome(done):
         "fresh": torch.tensor(done.history["fresh"]).nan_to_num(),
         "stopped": done.stopped,
         "steps": len(done.history["step"]),
+        "warnings": done.warnings,
     }
 
 
@@ -93,6 +94,8 @@ def worker(folder):
     results = {name: outcome(run(name)) for name in CASES}
     torch.manual_seed(int(os.environ["RANK"]))  # different weights and streams, unless they agree
     results["no seed"] = outcome(run("Adam", seed=None))
+    torch.compile = lambda listed, **options: listed
+    results["compiled"] = outcome(run("Adam", compile=True))
     results["time"] = outcome(run("Adam", steps=10**6, seconds=0.3))
     results["checkpoint"] = outcome(run("Adam", steps=12, checkpoint=folder / "run.pt", checkpoint_every=0))
     results["resumed"] = outcome(run("Adam", checkpoint=folder / "run.pt", steps=20))
@@ -128,6 +131,14 @@ def test_two_processes_take_the_steps_of_one(both, name):
         difference = (first[name][key] - alone[key]).abs().max() / alone[key].abs().max()
         assert float(difference) < 1e-10, key
     assert alone["loss"][-1] < alone["loss"][0]
+
+
+def test_compiled_steps_of_two_processes(both):
+    (first, second), _ = both
+    alone = outcome(run("Adam"))
+    assert torch.equal(first["compiled"]["weights"], second["compiled"]["weights"])
+    assert first["compiled"]["loss"].numpy() == pytest.approx(alone["loss"].numpy(), rel=1e-10)
+    assert first["compiled"]["warnings"] == []
 
 
 def test_processes_agree_where_nothing_is_fixed(both):
