@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnedu import Box, Points
+from pinnedu import Ball, Box, Points
 from pinnedu.domain import RULES, SAMPLERS
 
 
@@ -355,3 +355,41 @@ def test_bad_points(arguments, message):
 def test_a_condition_without_a_count_is_named():
     with pytest.raises(ValueError, match="Points has no count for the condition 'right'"):
         Points(conditions={"left": 10}).count("right")
+
+
+# --- balls
+
+
+@pytest.mark.parametrize("method", ["uniform", "latin", "sobol"])
+@pytest.mark.parametrize("dim", [2, 3, 50])
+def test_points_are_uniform_in_the_ball(method, dim):
+    ball = Ball(dim)
+    points = ball.sample(4096, method, generator=torch.Generator().manual_seed(0))
+    radius = points.norm(dim=1)
+    assert ball.contains(points).all()
+    assert points.mean(dim=0).norm() < 0.1
+    assert abs(float((radius**dim).mean()) - 0.5) < 0.02  # the share of the volume within the radius is uniform
+    assert not ball.contains(1.1 * points / radius[:, None]).any()
+
+
+def test_volume_and_quadrature_of_a_ball():
+    assert Ball(2).volume == pytest.approx(pi)
+    assert Ball(3).volume == pytest.approx(4 * pi / 3)
+    points, weights = Ball(3).quadrature(1024, "sobol", generator=torch.Generator().manual_seed(0))
+    assert float(weights.sum()) == pytest.approx(Ball(3).volume)
+    assert float((weights * points.square().sum(dim=1)).sum()) == pytest.approx(4 * pi / 5, rel=1e-2)
+
+
+def test_a_ball_is_no_box():
+    assert repr(Ball(2)) == "Ball(2)"
+    assert Ball(2) == Ball(2)
+    assert Ball(2) != Box(x1=(-1, 1), x2=(-1, 1))
+    for attempt, says in [
+        (lambda: Ball(1), "at least 2"),
+        (lambda: Ball(2).grid(3), "no regular grid"),
+        (lambda: Ball(2).sample(3, "grid"), "uniform, latin or sobol"),
+        (lambda: Ball(2).sample(3, fixed={"x1": 0.0}), "no faces"),
+        (lambda: Ball(2).quadrature(3, "midpoint"), "monte-carlo and sobol"),
+    ]:
+        with pytest.raises(ValueError, match=says):
+            attempt()

@@ -19,7 +19,7 @@ from pinnedu.derivatives.taylor import taylor
 from pinnedu.device import move
 from pinnedu.field import Engine, Laplacian, Request
 
-DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates")
+DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates", "radial")
 
 
 def hutchinson(
@@ -33,7 +33,9 @@ def hutchinson(
     - "rademacher" (signs): 2 sum_{i != j} H_ij^2 / probes,
     - "gaussian": 2 sum_{ij} H_ij^2 / probes,
     - "coordinates" (random axes without replacement, scaled):
-      d^2 (1 / probes - 1 / d) times the sample variance of the H_ii; none once probes = d.
+      d^2 (1 / probes - 1 / d) times the sample variance of the H_ii; none once probes = d,
+    - "radial" (the direction of the point itself, exactly, and random ones at right angles to it): only
+      the scatter of H between those is left. For models on a ball, such as (1 - |x|^2) times a network.
 
     So signs never lose against normal numbers, and are exact for a diagonal Hessian; axes win where
     all H_ii are alike. The mean of a *square* is not the square of the mean: a loss made of
@@ -45,7 +47,7 @@ def hutchinson(
     ----------
     probes : int
         Directions for each point; the error falls as probes^-1/2.
-    distribution : {"rademacher", "gaussian", "coordinates"}
+    distribution : {"rademacher", "gaussian", "coordinates", "radial"}
     seed : int, optional
         Seed of the directions; torch's global generator by default.
     unbiased : bool
@@ -113,7 +115,7 @@ def laplacian_power(
     probes : int
     axes : tuple of int, optional
         Positions of the coordinates to differentiate by; all by default.
-    distribution : {"rademacher", "gaussian", "coordinates"}
+    distribution : {"rademacher", "gaussian", "coordinates", "radial"}
     generator : torch.Generator, optional
 
     Returns
@@ -126,12 +128,15 @@ def laplacian_power(
     axes = tuple(range(points.shape[1])) if axes is None else axes
     if distribution == "coordinates" and probes > len(axes):
         raise ValueError(f"There are {len(axes)} coordinates: choose at most as many probes, not {probes}.")
-    directions = torch.zeros(probes, *points.shape, dtype=points.dtype, device=points.device)
-    drawn = _draw((probes, len(points), len(axes)), distribution, generator)
-    directions[..., list(axes)] = move(drawn, points.device, points.dtype)
-    repeated = points.expand(probes, *points.shape).flatten(end_dim=1)
+    drawn = move(_draw((probes, len(points), len(axes)), distribution, generator), points.device, points.dtype)
+    share = torch.full((probes, 1, 1), 1 / probes, dtype=points.dtype, device=points.device)
+    if distribution == "radial":
+        drawn, share = _radial(drawn, points[:, list(axes)]), torch.cat([share.new_ones(1, 1, 1), share])
+    directions = points.new_zeros(len(drawn), *points.shape)
+    directions[..., list(axes)] = drawn
+    repeated = points.expand(directions.shape).flatten(end_dim=1)
     along = directional(model, repeated, directions.flatten(end_dim=1), 2 * power)
-    return along.unflatten(0, (probes, len(points))).mean(dim=0) / prod(range(1, 2 * power, 2))
+    return (share * along.unflatten(0, (-1, len(points)))).sum(dim=0) / prod(range(1, 2 * power, 2))
 
 
 def directional(model: nn.Module, points: Tensor, directions: Tensor, order: int) -> Tensor:
@@ -166,9 +171,17 @@ def _check(probes: int, distribution: str) -> None:
 def _draw(shape: tuple[int, int, int], distribution: str, generator: torch.Generator | None) -> Tensor:
     """Directions (probes, N, d) with mean v v^T = 1, in double precision on the CPU, so that a seed means one thing."""
     probes, count, dim = shape
-    if distribution == "gaussian":
+    if distribution in ("gaussian", "radial"):
         return torch.randn(shape, dtype=torch.float64, generator=generator)
     if distribution == "rademacher":
         return torch.randint(0, 2, shape, generator=generator).double() * 2 - 1
     axes = torch.rand(count, dim, generator=generator).argsort(dim=1)[:, :probes]  # distinct for each point
     return torch.nn.functional.one_hot(axes.T, dim).double() * dim**0.5
+
+
+def _radial(normal: Tensor, points: Tensor) -> Tensor:
+    """The direction e of each point, and random ones w of length sqrt(d - 1) at right angles: mean w w^T = 1 - e e^T."""
+    e = points / torch.linalg.norm(points, dim=1, keepdim=True).clamp_min(torch.finfo(points.dtype).tiny)
+    w = normal - (normal * e).sum(dim=2, keepdim=True) * e
+    w = w * (points.shape[1] - 1) ** 0.5 / torch.linalg.norm(w, dim=2, keepdim=True)
+    return torch.cat([e[None], w])

@@ -1,6 +1,6 @@
 """Why training is hard, precisely: the theory of operator preconditioning.
 
-The linear part (`fourier`, `conditioning`) needs numpy and scipy alone. The parts that look at networks
+The linear part (`fourier`, `conditioning`, `regression`) needs numpy and scipy alone. The parts that look at networks
 (`tangent`, `operator`, `kernels`, `errors`) need torch, and are imported when they are first asked for.
 
 Source: T. De Ryck, F. Bonnet, S. Mishra, E. de Bezenac, "An operator preconditioning perspective on training
@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from pinnedu.theory import conditioning, fourier
+from pinnedu.theory import conditioning, fourier, regression
 from pinnedu.theory.conditioning import (
     Descent,
     best_weight,
@@ -37,6 +37,7 @@ __all__ = [
     "gradient_descent",
     "poisson",
     "precondition",
+    "regression",
     "spectrum",
     "steps_to",
 ]
