@@ -137,6 +137,8 @@ def train(name: str, watch: Watch, seed: int) -> None:
     resample = dde.callbacks.PDEPointResampler(period=100)
     look = Look(watch, unknown, ADAM * watch.limit)
     model.train(iterations=never, display_every=never, verbose=0, callbacks=[look, resample])
+    if watch.stopped:
+        return
     dde.optimizers.set_LBFGS_options(maxiter=never)
     dde.optimizers.config.LBFGS_options |= {"iter_per_step": BETWEEN, "fun_per_step": 5 * BETWEEN // 4}
     model.compile("L-BFGS", **options)
