@@ -13,6 +13,10 @@ ZIP    := _build/pinnedu-book.zip
 NOTEBOOKS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 PINNEDU_PROGRESS=0 JUPYTER_PLATFORM_DIRS=1
 TOOLS     := $(BIN)/python book/_tools
 
+# So two run at a time, and two tests.
+WORKERS ?= 2
+PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
+
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
@@ -62,16 +66,16 @@ lint: $(READY)
 
 unit: $(READY)
 	$(call say,"Unit tests of the package")
-	@$(BIN)/python -m pytest -q --ignore=tests/book --ignore=tests/browser
+	@$(PYTEST) --ignore=tests/book --ignore=tests/browser
 
 pages: $(READY)
 	$(call say,"Contract of each chapter and the built pages in a browser without a network")
-	@$(BIN)/python -m pytest -q tests/book tests/browser
+	@$(PYTEST) tests/book tests/browser
 
 notebooks: $(READY)
 	$(call say,"Every chapter again: are its printed numbers still true?")
 	@chapters=$$($(TOOLS)/chapters.py) && \
-	  $(NOTEBOOKS) $(BIN)/python -m pytest -q --nbval --nbval-current-env -W default \
+	  $(NOTEBOOKS) $(PYTEST) --nbval --nbval-current-env -W default \
 	  --nbval-sanitize-with tests/book/nbval.ini $$chapters
 
 lab: $(READY)
@@ -80,7 +84,8 @@ lab: $(READY)
 
 execute: $(READY)
 	$(call say,"Running the chapters and storing their outputs")
-	@$(NOTEBOOKS) $(TOOLS)/execute.py $(ONLY)
+	@for chapter in $(or $(ONLY),$$($(TOOLS)/chapters.py)); do basename $$chapter .ipynb; done | \
+	  $(NOTEBOOKS) xargs -n 1 -P $(WORKERS) $(TOOLS)/execute.py
 
 # The stored results, which the book shows, lie in benchmarks/results: a new run does not touch them unless asked to.
 RESULTS ?= benchmarks/mine

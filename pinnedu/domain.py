@@ -1,4 +1,4 @@
-"""Where an equation holds: a box with named coordinates, the points drawn in it and quadrature on it."""
+"""Where an equation holds: a box with named coordinates or a ball, the points drawn in it and quadrature on it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Box:
         return "Box(" + ", ".join(f"{n}=({a:g}, {b:g})" for n, (a, b) in self.bounds.items()) + ")"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Box) and list(self.bounds.items()) == list(other.bounds.items())
+        return type(other) is type(self) and list(self.bounds.items()) == list(other.bounds.items())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -219,6 +219,82 @@ class Box:
             scaled.append(nodes.new_ones(1) if name in fixed else (high - low) * weights)
         points = torch.cartesian_prod(*axes).reshape(-1, self.dim)
         return points, torch.cartesian_prod(*scaled).reshape(-1, self.dim).prod(dim=1)
+
+
+class Ball(Box):
+    """The unit ball in any number of dimensions, with the coordinates ``x1``, ``x2``, ...
+
+    It is for many dimensions, where a box is nearly all corners. Points are uniform in the ball. It has
+    no faces and no grids: build boundary conditions into the model, by `HardConstraint`.
+
+    Parameters
+    ----------
+    dim : int
+        At least 2.
+    """
+
+    def __init__(self, dim: int) -> None:
+        if not isinstance(dim, Integral) or isinstance(dim, bool) or dim < 2:
+            raise ValueError(f"Ball needs a whole number of dimensions, at least 2, not {dim!r}.")
+        super().__init__(**{f"x{i}": (-1, 1) for i in range(1, dim + 1)})
+
+    @property
+    def volume(self) -> float:
+        """pi^(d/2) / Gamma(d/2 + 1): tiny in many dimensions."""
+        return math.exp(self.dim / 2 * math.log(math.pi) - math.lgamma(self.dim / 2 + 1))
+
+    def __repr__(self) -> str:
+        return f"Ball({self.dim})"
+
+    def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
+        """Which points lie in the closed ball: bool, shape (N,)."""
+        return points.square().sum(dim=1) <= (1 + slack) ** 2
+
+    def check_face(self, fixed: Mapping[str, float], what: str) -> None:
+        """Raise ValueError if anything is fixed: a ball has no faces."""
+        if fixed:
+            raise ValueError(f"{what} fixes {', '.join(fixed)}, but a ball has no faces: use HardConstraint.")
+
+    def sample(
+        self,
+        n: int,
+        method: str = "uniform",
+        *,
+        fixed: Mapping[str, float] | None = None,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """Draw points uniformly in the ball, see :meth:`Box.sample`; any method but "grid".
+
+        A normal vector has a uniform direction, and the share r^d of the volume lies within the radius r.
+        """
+        _check_count(n)
+        self.check_face(fixed or {}, "The sample")
+        if method not in SAMPLERS or method == "grid":
+            raise ValueError(f"Points in a ball are drawn as uniform, latin or sobol, not {method!r}.")
+        unit = _unit_points(n, self.dim + 1, method, generator).clamp(1e-16, 1 - 1e-16)
+        normal = torch.special.ndtri(unit[:, 1:])
+        radius = unit[:, :1] ** (1 / self.dim)
+        return move(radius * normal / torch.linalg.norm(normal, dim=1, keepdim=True), device, dtype)
+
+    def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
+        """Raise ValueError: a ball has no grid."""
+        raise ValueError("A ball has no regular grid: draw points with sample(n).")
+
+    def quadrature(
+        self,
+        n: int,
+        rule: str = "monte-carlo",
+        *,
+        fixed: Mapping[str, float] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Random nodes with equal weights, see :meth:`Box.quadrature`; "monte-carlo" or "sobol"."""
+        if rule not in ("monte-carlo", "sobol"):
+            raise ValueError(f"The rules on a ball are monte-carlo and sobol, not {rule!r}.")
+        points = self.sample(n, "uniform" if rule == "monte-carlo" else rule, fixed=fixed, generator=generator)
+        return points, torch.full((n,), self.volume / n, dtype=torch.float64)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.domain import Box
-from pinnedu.problem import Problem, parameters
+from pinnedu.problem import Problem, by_name, parameters
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}
 
@@ -316,12 +316,13 @@ class HardConstraint(nn.Module):
     problem : Problem
     **formulas : callable
         For each field its formula, from fields and coordinates by name, such as
-        ``u=lambda u, x, t: torch.sin(x) + t * u``. Fields without one pass through.
+        ``u=lambda u, x, t: torch.sin(x) + t * u``, or from ``points``, all coordinates at once, (N, d).
+        Fields without one pass through.
     """
 
     def __init__(self, model: nn.Module, problem: Problem, **formulas: Callable[..., Any]) -> None:
         super().__init__()
-        available = (*problem.fields, *problem.domain.names)
+        available = (*problem.fields, *problem.domain.names, "points")
         for name, formula in formulas.items():
             if name not in problem.fields:
                 raise ValueError(f"HardConstraint names {name!r}, but the fields are {', '.join(problem.fields)}.")
@@ -333,8 +334,8 @@ class HardConstraint(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         outputs = self.model(points)
-        available = {name: outputs[:, i] for i, name in enumerate(self.fields)}
-        available |= {name: points[:, i] for i, name in enumerate(self.coordinates)}
+        available = by_name(points, self.coordinates)
+        available |= {name: outputs[:, i] for i, name in enumerate(self.fields)}
         columns = [
             self.formulas[name](**{key: available[key] for key in parameters(self.formulas[name])})
             if name in self.formulas

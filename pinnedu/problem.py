@@ -166,8 +166,8 @@ class Problem:
     ----------
     domain : Box
     equations : dict of name to callable
-        Each gets what its parameters name (fields, coordinates, unknowns) and returns what shall
-        vanish in the interior, shape (N,).
+        Each gets what its parameters name (fields, coordinates, unknowns; ``points``: all coordinates
+        at once, (N, d)) and returns what shall vanish in the interior, shape (N,).
     conditions : dict of name to On, Periodic or Observed
     fields : tuple of str
         Names of the model's outputs, in order.
@@ -178,7 +178,7 @@ class Problem:
         ``{"u": lambda psi: psi.y, "v": lambda psi: -psi.x}``: each a derivative of a field, up to its
         sign. Equations and data use them like fields.
     exact : callable, optional
-        The solution: gets coordinates by name, returns (N,), or a dict of field to (N,).
+        The solution: gets coordinates by name, or ``points``, returns (N,), or a dict of field to (N,).
 
     Raises
     ------
@@ -222,7 +222,7 @@ class Problem:
             if not math.isfinite(guess):
                 raise ValueError(f"The first guess of the unknown {name!r} must be a finite number, not {guess!r}.")
         if self.exact is not None:
-            self._check_signature("exact", self.exact, self.domain.names)
+            self._check_signature("exact", self.exact, (*self.domain.names, "points"))
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -248,7 +248,7 @@ class Problem:
 
     def check_arguments(self, name: str, equation: Equation) -> None:
         """Raise ValueError if an equation asks for something that is no field, coordinate or unknown."""
-        self._check_signature(name, equation, (*self.quantities, *self.domain.names, *self.unknowns))
+        self._check_signature(name, equation, (*self.quantities, *self.domain.names, *self.unknowns, "points"))
 
     @staticmethod
     def _check_signature(name: str, function: Any, available: Sequence[str]) -> None:
@@ -361,7 +361,7 @@ class Problem:
         self, name: str, points: Tensor, values: dict[Request, Tensor], unknowns: Mapping[str, Tensor]
     ) -> dict[str, list[Tensor]]:
         """Residuals of the equations (on the interior) or of one condition."""
-        arguments: Arguments = dict(zip(self.domain.names, points.unbind(dim=1), strict=False))
+        arguments: Arguments = by_name(points, self.domain.names)
         arguments |= {quantity: made.on(quantity, values) for quantity, made in self._fields.items()}
         for unknown, guess in self.unknowns.items():
             arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_full((), float(guess))
@@ -398,10 +398,16 @@ class Problem:
         """
         if self.exact is None:
             raise ValueError("This problem has no exact solution: give Problem(exact=...) to measure errors.")
-        columns = dict(zip(self.domain.names, points.unbind(dim=1), strict=True))
+        columns = by_name(points, self.domain.names)
         values = self.exact(**{name: columns[name] for name in parameters(self.exact)})
         by_field = values if isinstance(values, Mapping) else {self.fields[0]: values}
         return {name: torch.as_tensor(value).to(points).expand(len(points)) for name, value in by_field.items()}
+
+
+def by_name(points: Tensor, coordinates: Sequence[str]) -> Arguments:
+    """What a function may ask for: each coordinate, (N,), and ``points``, all of them at once, (N, d)."""
+    together = {"points": points[:, : len(coordinates)]}
+    return together | {name: points[:, i] for i, name in enumerate(coordinates)}
 
 
 def parameters(function: Callable[..., Any]) -> list[str]:
@@ -414,7 +420,7 @@ def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
     """Call an equation with what its parameters name; its residuals as a list of tensors (N,)."""
     result = equation(**{parameter: arguments[parameter] for parameter in parameters(equation)})
     blocks = []
-    count = len(next(iter(arguments.values())))  # the first coordinate
+    count = len(next(iter(arguments.values())))  # all coordinates
     for block in result if isinstance(result, tuple) else (result,):
         value = block.value if isinstance(block, Field) else block
         if not isinstance(value, Tensor) or value.shape != (count,):

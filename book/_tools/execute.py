@@ -136,15 +136,14 @@ def main(names: list[str]) -> int:
         return 2
     failed = []
     for name in names or chapters:
-        print(f"{name:<32}", end="", flush=True)
         try:
             seconds, changed = execute(chapters[name])
-            print(f"{seconds:6.1f} s  {'stored' if changed else 'nothing new'}")
+            print(f"{name:<32}{seconds:6.1f} s  {'stored' if changed else 'nothing new'}", flush=True)
         except (CellExecutionError, ValueError) as error:
             failed.append(name)
-            print(f"failed, left as it was\n{error}")
+            print(f"{name:<32}failed, left as it was\n{error}", flush=True)
         except KeyboardInterrupt:
-            print("interrupted, left as it was")
+            print(f"{name:<32}interrupted, left as it was")
             return 130
     if failed:
         print(f"Failed: {', '.join(failed)}.", file=sys.stderr)

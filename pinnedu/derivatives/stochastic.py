@@ -8,6 +8,7 @@ in one variable, however many coordinates there are.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
 from math import factorial, prod
 
 import torch
@@ -21,7 +22,9 @@ from pinnedu.field import Engine, Laplacian, Request
 DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates")
 
 
-def hutchinson(probes: int, distribution: str = "rademacher", seed: int | None = None) -> Engine:
+def hutchinson(
+    probes: int, distribution: str = "rademacher", seed: int | None = None, *, unbiased: bool = False
+) -> Engine:
     """Make an engine that estimates Laplacians from random directions; all else is by Taylor mode.
 
     Every point has its own directions, drawn again at every call. The estimate has no bias, and
@@ -34,7 +37,9 @@ def hutchinson(probes: int, distribution: str = "rademacher", seed: int | None =
 
     So signs never lose against normal numbers, and are exact for a diagonal Hessian; axes win where
     all H_ii are alike. The mean of a *square* is not the square of the mean: a loss made of
-    estimated residuals is too large by their variance.
+    estimated residuals is too large by their variance, and training lowers that variance, too.
+    With ``unbiased=True`` the gradient of the loss has no bias: half the square of a residual r has
+    the gradient r grad r, and its two factors are estimated from independent directions.
 
     Parameters
     ----------
@@ -43,6 +48,9 @@ def hutchinson(probes: int, distribution: str = "rademacher", seed: int | None =
     distribution : {"rademacher", "gaussian", "coordinates"}
     seed : int, optional
         Seed of the directions; torch's global generator by default.
+    unbiased : bool
+        Where a gradient is recorded, take the value from as many directions again, which are not part
+        of the graph. For residuals that are affine in the Laplacian.
 
     Raises
     ------
@@ -56,7 +64,8 @@ def hutchinson(probes: int, distribution: str = "rademacher", seed: int | None =
     Hutchinson (1989), A stochastic estimator of the trace of the influence matrix; for the variances
     Avron & Toledo (2011), Randomized algorithms for estimating the trace of an implicit symmetric
     positive semi-definite matrix. Coordinates: Shi, Hu, Lin & Kawaguchi (2024), Stochastic Taylor
-    derivative estimator.
+    derivative estimator. Two independent draws: Hu, Shi, Karniadakis & Kawaguchi (2024), Hutchinson
+    trace estimation for high-dimensional and high-order physics-informed neural networks.
     """
     _check(probes, distribution)
     generator = None if seed is None else torch.Generator().manual_seed(seed)
@@ -65,9 +74,15 @@ def hutchinson(probes: int, distribution: str = "rademacher", seed: int | None =
         exact = [request for request in requests if not isinstance(request[1], Laplacian)]
         values = taylor(model, points, exact) if exact else {}
         for what in {what for _, what in requests if isinstance(what, Laplacian)}:
-            estimates = laplacian_power(
-                model, points, probes=probes, axes=what.axes, distribution=distribution, generator=generator
-            )
+            draw = partial(
+                laplacian_power,
+                model, points, probes=probes, axes=what.axes, distribution=distribution, generator=generator,
+            )  # fmt: skip
+            estimates = draw()
+            if unbiased and estimates.requires_grad:
+                with torch.no_grad():
+                    value = draw()
+                estimates = estimates + (value - estimates.detach())  # this value, that gradient
             values |= {(output, what): estimates[:, output] for output, other in requests if other == what}
         return {request: values[request] for request in requests}
 

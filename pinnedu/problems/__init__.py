@@ -5,5 +5,6 @@ from pinnedu.problems.burgers import burgers
 from pinnedu.problems.heat import heat
 from pinnedu.problems.navier_stokes import navier_stokes
 from pinnedu.problems.poisson import poisson
+from pinnedu.problems.poisson_ball import poisson_ball
 
-__all__ = ["advection", "burgers", "heat", "navier_stokes", "poisson"]
+__all__ = ["advection", "burgers", "heat", "navier_stokes", "poisson", "poisson_ball"]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from pinnedu.domain import Box
 from pinnedu.field import Engine, Laplacian, Request
-from pinnedu.problem import On, Periodic, Problem, parameters
+from pinnedu.problem import On, Periodic, Problem, by_name, parameters
 from pinnedu.theory.tangent import check_linear
 from pinnedu.trainers.loop import State
 
@@ -57,7 +57,7 @@ class ErrorOf(nn.Module):
         self.model, self.exact, self.names = model, problem.exact, problem.domain.names
 
     def forward(self, points: Tensor) -> Tensor:
-        columns = {name: points[:, i] for i, name in enumerate(self.names)}
+        columns = by_name(points, self.names)
         exact = self.exact(**{name: columns[name] for name in parameters(self.exact)})
         return torch.stack([self.model(points)[:, 0] - exact], dim=1)
 

@@ -1,4 +1,4 @@
-"""Training: the loop, the optimizers, the record."""
+"""Training: the loop, the optimizers, the record, and plans of several runs."""
 
 from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.loop import fit
@@ -6,6 +6,7 @@ from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
 from pinnedu.trainers.record import Fit, State, evaluation_points, relative_error
+from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
 from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance, Weighting
 
 __all__ = [
@@ -18,10 +19,14 @@ __all__ = [
     "GradientDescent",
     "Objective",
     "SelfScaledBroyden",
+    "Staged",
     "State",
     "TangentKernelBalance",
     "Weighting",
+    "curriculum",
+    "decompose",
     "evaluation_points",
     "fit",
+    "march",
     "relative_error",
 ]

@@ -212,6 +212,7 @@ def identity(run: _Run) -> dict[str, str]:
         "weights of the terms": name_of(run.term_weights),
         "derivatives": name_of(run.objective.derivatives),
         "dtype": str(run.dtype),
+        "compile": str(run.compile),
         "seed": str(run.seed),
     }
 

@@ -46,6 +46,7 @@ class GaussNewton:
     momentum: float = 0.0
     trials: int = 15
     resample: int = 10
+    compiles = False
 
     def __post_init__(self) -> None:
         if not self.damping > 0:

@@ -6,6 +6,7 @@ import copy
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from pinnedu.problem import Problem, Sample
 from pinnedu.trainers import parallel
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.checkpoint import Checkpoint
+from pinnedu.trainers.compiled import NotCompiled, Program
 from pinnedu.trainers.ending import Interruption, out_of_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, resolve
@@ -48,6 +50,7 @@ def fit(
     seed: int | None = None,
     seconds: float | None = None,
     error_every: int | None = None,
+    compile: bool = False,
     progress: bool = True,
     callbacks: Sequence[Callable[[State], bool | str | None]] = (),
     checkpoint: str | os.PathLike[str] | None = None,
@@ -77,6 +80,10 @@ def fit(
         Bound on the time of training.
     error_every : int, optional
         Measure the error every so many steps, for the history.
+    compile : bool
+        Compile the loss and its gradient, which takes from seconds to a minute before training starts and is
+        not counted as its time. Steps are the same but for rounding, and faster. Where it cannot be done a
+        warning says why, and training goes on without. What equations read besides their arguments must stay as it is.
     progress : bool
         Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
     callbacks : sequence of callable
@@ -99,7 +106,9 @@ def fit(
         For arguments that do not fit together, before any training.
     """
     keep = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
-    run = _Run(model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every)
+    run = _Run(
+        model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every, compile
+    )
     if keep is not None:
         keep.open(run)
     quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0" or run.team.rank > 0
@@ -126,6 +135,7 @@ class _Run:
         seed: int | None,
         seconds: float | None,
         error_every: int | None,
+        compile: bool,
     ) -> None:
         if not isinstance(problem, Problem):
             raise ValueError(f"fit(model, problem) needs a Problem as its second argument, not {type(problem).__name__}.")
@@ -140,8 +150,15 @@ class _Run:
         if error_every is not None and (problem.exact is None or error_every < 1):
             raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
         start, self.strategies = resolve_weights(weights, problem)
-        self.team = parallel.team()
         self.optimizer = resolve(optimizer)
+        if not isinstance(compile, bool):
+            raise ValueError(f"compile must be True or False, not {compile!r}.")
+        if compile and not getattr(self.optimizer, "compiles", True):
+            name = type(self.optimizer).__name__
+            raise ValueError(f"{name} works on the Jacobian, which is not compiled: leave compile=True out.")
+        if compile and any(strategy.sets == "points" for strategy in self.strategies):
+            raise ValueError("Weights of single points, as by Causal, cannot be compiled: leave them or compile=True out.")
+        self.team = parallel.team()
         self.steps, self.limit, self.error_every = steps, seconds, error_every
         self.points = points or Points()
         self.every = self.optimizer.resample if self.points.resample is None else self.points.resample
@@ -158,6 +175,10 @@ class _Run:
             draw(model, seed)
         learned = getattr(model, "unknowns", {})
         if missing := [name for name in problem.unknowns if name not in learned]:
+            if isinstance(model, nn.Sequential):
+                raise ValueError(
+                    "An nn.Sequential calls all that is put into it, the unknowns too: wrap it in a Module of your own."
+                )
             guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
             model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
         self.team.copy(model.state_dict().values())
@@ -166,6 +187,13 @@ class _Run:
         self.objective = Objective(model, problem, sample, start, derivatives, team=self.team)
         check_model(model, problem, self.objective.whole["interior"][:2])
         self.check_equations()
+        self.warnings: list[str] = []
+        self.compile = compile
+        if compile:
+            try:
+                self.objective.program = Program(self.objective)
+            except NotCompiled as why:
+                self.warn(f"The step could not be compiled ({why}): training goes on without.")
 
         self.take_step = self.optimizer.start(self.model)
         self.seed, self.looked = seed, 0.0
@@ -179,7 +207,11 @@ class _Run:
         self.kept = self.best = (0, copy.deepcopy(model.state_dict()))
         self.stopped = f"all {steps} steps done"
         self.trouble = ""
-        self.warnings: list[str] = []
+
+    def warn(self, sentence: str) -> None:
+        """Say what is doubtful, at once and in the record."""
+        warnings.warn(sentence, stacklevel=4)
+        self.warnings.append(sentence)
 
     def present_unknowns(self) -> Tensor:
         """The unknown parameters as they are now, in the order of the problem."""
@@ -301,6 +333,12 @@ class _Run:
         self.trouble = self.diverged()
         if self.trouble:
             return
+        if self.objective.program is not None and not self.objective.program.holds(self.objective):
+            self.objective.program = None
+            self.warn(
+                f"The compiled step computes other numbers than the equations since step {step} or before, which read "
+                "something that changed: training goes on without it."
+            )
         # Uniform whatever the training points are: a grid drawn again would be the same grid.
         sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
         fresh = self.judge(sample)

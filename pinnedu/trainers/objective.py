@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.parallel import ALONE, Team
 from pinnedu.trainers.weights import Windows
+
+if TYPE_CHECKING:
+    from pinnedu.trainers.compiled import Program
 
 
 class Objective:
@@ -50,6 +54,7 @@ class Objective:
         self.sample = sample
         self.shares = dict(shares or {})
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
+        self.program: Program | None = None  # computes loss and gradient where the step is compiled
         self._first: Tensor | None = None
         self._vector: tuple[list[float], Tensor] | None = None
         self._memory: dict[str, Tensor] = {}
@@ -109,6 +114,13 @@ class Objective:
 
     def loss_and_gradient(self, weights: Sequence[Tensor], factor: float = 1.0) -> tuple[Tensor, list[Tensor | None]]:
         """The loss and its gradient by some weights, both times a factor; None where the loss does not depend on one."""
+        if self.program is not None:
+            factors = factor * self.term_weights(weights[0])
+            if found := self.program(self.sample, factors):
+                terms = self.team.sum(found[0])
+                if self._first is None:
+                    self._first = terms
+                return terms @ factors, self.team.sum_all([found[1][id(weight)] for weight in weights], weights)
         loss = self.loss()
         loss = loss if factor == 1.0 else factor * loss
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)

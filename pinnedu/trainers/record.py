@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pinnedu.domain import Ball
 from pinnedu.problem import Problem
 from pinnedu.trainers.objective import Objective
 
@@ -75,7 +76,7 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     ----------
     points : Tensor (N, d), optional
         Where to compare; by default a grid of about 10,000 points with the faces in it, or a Sobol
-        set of 10,000 points in more than three dimensions.
+        set of 10,000 points in more than three dimensions and in a ball.
 
     Returns
     -------
@@ -94,9 +95,9 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
 
 
 def evaluation_points(problem: Problem, count: int = 10_201) -> Tensor:
-    """Dense points for judging a model, (N, d): a grid, or a Sobol set above three dimensions."""
+    """Dense points for judging a model, (N, d): a grid, or a Sobol set above three dimensions and in a ball."""
     dim = problem.domain.dim
-    if dim > 3:
+    if dim > 3 or isinstance(problem.domain, Ball):
         return problem.domain.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
     return problem.domain.grid(max(2, round(count ** (1 / dim))))
 

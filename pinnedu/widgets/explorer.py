@@ -143,7 +143,8 @@ class Explorer:
             slider = ipywidgets.FloatLogSlider(value=first, min=log10(low), max=log10(high), step=0.02, **look)
         else:
             slider = ipywidgets.FloatSlider(value=first, min=low, max=high, step=(high - low) / 200, **look)
-        picture = ipywidgets.Image(value=render(draw, first, "png", 110), format="png")
+        own_size = {"align_self": "flex-start", "max_width": "100%"}
+        picture = ipywidgets.Image(value=render(draw, first, "png", 110), format="png", layout=own_size)
         slider.observe(lambda change: setattr(picture, "value", render(draw, change["new"], "png", 110)), names="value")
         return ipywidgets.VBox([slider, picture])
 

@@ -58,7 +58,7 @@ def test_the_tolerance_is_kept(tolerance):
     assert tolerance / 100 < error < tolerance
 
 
-@pytest.mark.parametrize(("basis", "points"), [("chebyshev", 200), ("fourier", 2048)])
+@pytest.mark.parametrize(("basis", "points"), [("chebyshev", 200), ("fourier", 1536)])
 def test_agrees_with_solvers_that_do_not_know_the_transform(basis, points):
     x, t = np.linspace(-1, 1, 257), np.linspace(0, 1, 41)
     solved = spectral.burgers(x, t, basis=basis, points=points, rtol=1e-12, atol=1e-14)

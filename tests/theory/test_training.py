@@ -37,15 +37,15 @@ def test_the_order_of_learning(task, last):
 
 
 def test_preconditioned_gradient_learns_advection_where_adam_does_not():
-    """One of the chapter's three starts, and Adam for about as many seconds."""
-    problem, points = advection(beta=30.0), Points(600, {"initial": 100, "periodic": 1})
+    """What the chapter shows, with half its speed: on these, Adam for about as many seconds does not even begin."""
+    problem, points = advection(beta=15.0), Points(250, {"initial": 50, "periodic": 1})
 
     def network():
-        return MLP(problem, hidden=(100,), embedding=PeriodicEmbedding(problem.domain, x=1))
+        return MLP(problem, hidden=(60,), embedding=PeriodicEmbedding(problem.domain, x=1))
 
-    newton = GradientDescent(lr=0.3, preconditioner=tangent.gauss_newton_preconditioner(3e-4))
-    assert fit(network(), problem, optimizer=newton, steps=450, points=points, seed=0).error < 5e-2
-    assert fit(network(), problem, optimizer=Adam(1e-3), steps=2000, points=points, seed=0).error > 0.5
+    newton = GradientDescent(lr=0.3, preconditioner=tangent.gauss_newton_preconditioner(1e-3))
+    assert fit(network(), problem, optimizer=newton, steps=150, points=points, seed=0).error < 5e-2
+    assert fit(network(), problem, optimizer=Adam(1e-3), steps=450, points=points, seed=0).error > 0.5
 
 
 def test_preconditioned_features_need_fewer_than_half_the_steps():

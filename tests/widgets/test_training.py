@@ -31,7 +31,7 @@ def test_start_pause_and_on(panel):
     one.start()
     assert not one.wait(0.05), "it runs while the caller does something else"
     one.pause()
-    assert one.wait(10)
+    assert one.wait(300)
     paused = one.taken
     assert 0 < paused < 100_000
     time.sleep(0.05)
@@ -39,7 +39,7 @@ def test_start_pause_and_on(panel):
     one.start()
     one.wait(0.1)
     one.pause()
-    assert one.wait(10)
+    assert one.wait(300)
     assert one.taken > paused
 
 
@@ -47,7 +47,7 @@ def test_one_step_at_a_time(panel):
     one = panel()
     for step in (1, 2, 3):
         one.step()
-        assert one.wait(10)
+        assert one.wait(300)
         assert one.taken == step
         assert one.training
     assert [step for step, _ in one.losses] == [1, 2, 3]
@@ -56,7 +56,7 @@ def test_one_step_at_a_time(panel):
 def test_to_the_end_it_is_the_run_of_fit(panel, decay):
     one = panel(steps=60)
     one.start()
-    assert one.wait(20)
+    assert one.wait(300)
     assert not one.training
     plain = fit(MLP(decay, hidden=(4,)), decay, optimizer=Adam(0.01), steps=60, points=Points(20, 1), seed=0, progress=False)
     assert one.run.error == plain.error, "watching changes nothing"
@@ -67,12 +67,12 @@ def test_to_the_end_it_is_the_run_of_fit(panel, decay):
 def test_reset_begins_again(panel):
     one = panel()
     one.step()
-    one.wait(10)
+    one.wait(300)
     first = one.losses[0]
     one.reset()
     assert (one.taken, one.losses, one.training) == (0, [], False)
     one.step()
-    one.wait(10)
+    one.wait(300)
     assert one.losses[0] == first
     one.reset()
     assert not [thread for thread in threading.enumerate() if thread.name == "pinnedu training"]
@@ -93,7 +93,7 @@ def test_buttons_and_controls(panel):
     assert list(view["controls"]) == ["optimizer", "rate", "width", "points"]
     untrained = bytes(view["picture"].value)
     view["buttons"]["step"].click()
-    assert one.wait(10)
+    assert one.wait(300)
     assert one.taken == 1
     assert view["status"].value.startswith("Step 1")
     assert bytes(view["picture"].value) != untrained, "the picture is drawn again"
@@ -105,7 +105,7 @@ def test_buttons_and_controls(panel):
     assert one.model.layers[0].out_features == 7
     assert one.points.interior == 50
     view["buttons"]["start"].click()
-    assert one.wait(30)
+    assert one.wait(300)
     assert one.run.error < 1e-4
     assert "steps done" in view["status"].value or "after step" in view["status"].value
 
@@ -130,7 +130,7 @@ def test_an_error_in_the_thread_is_told(panel):
     one = panel("no optimizer")
     one.live()
     one.start()
-    assert one.wait(10)
+    assert one.wait(300)
     assert "ValueError" in one._view["status"].value
 
 
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_ends_the_run(decay):
     with torch.no_grad():
         one.model.layers[0].weight.fill_(float("inf"))
     one.start()
-    assert one.wait(10)
+    assert one.wait(300)
     assert not one.training
     assert "Step" in one._view["status"].value
 
