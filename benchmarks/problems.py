@@ -97,7 +97,7 @@ def _wake() -> Task:
         1000,
         points,
         truth,
-        goal=1e-2,
+        goal=3e-2,
         judged=(0, 1),
         known={"lambda_1": 1.0, "lambda_2": 0.01},
     )

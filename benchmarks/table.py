@@ -21,7 +21,7 @@ PROBLEMS = {
     "poisson": ("Poisson, k = 10", 1e-3),
     "burgers": ("Burgers", 1e-3),
     "advection": ("Advection, speed 30", 1e-3),
-    "wake": ("Cylinder wake", 1e-2),
+    "wake": ("Cylinder wake", 3e-2),
 }
 FILES = {
     "pinnedu": "pinnedu_",
