@@ -24,13 +24,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from run import SYSTEMS, memory  # noqa: E402
 
-DIMENSIONS = (1, 2, 4, 8, 16, 32, 64)
-POINTS = (250, 500, 1000, 2000, 4000, 8000)
-WIDTHS = (8, 12, 16, 24, 32, 48)
+DIMENSIONS = (1, 2, 4, 8, 16, 32)
+POINTS = (500, 1000, 2000, 4000)
+WIDTHS = (8, 16, 24, 32)
 OPTIMIZERS = ("Adam", "SelfScaledBroyden", "GaussNewton")
 
 
-def repeated(run: Callable[[], object], patience: float = 3.0) -> float:
+def repeated(run: Callable[[], object], patience: float = 1.0) -> float:
     """Median seconds of up to 15 runs after one for warm-up."""
     run()
     times: list[float] = []
@@ -76,9 +76,7 @@ def step(optimizer: str, points: int, width: int) -> dict[str, float]:
     model = MLP(problem, hidden=(width,) * 3)
     at_rest = memory()
     chosen = pinnedu.Adam(1e-3) if optimizer == "Adam" else getattr(pinnedu, optimizer)()
-    run = fit(
-        model, problem, optimizer=chosen, steps=12, seed=0, points=Points(points, 100, resample=0), progress=False
-    )
+    run = fit(model, problem, optimizer=chosen, steps=8, seed=0, points=Points(points, 100, resample=0), progress=False)
     return {
         "seconds": float(np.median(np.diff(run.history["seconds"]))),
         "weights": sum(weight.numel() for weight in model.parameters()),
@@ -133,28 +131,43 @@ def main() -> None:
         numbers = [int(a) if a.isdigit() else a for a in arguments]
         print(json.dumps({"laplacian": laplacian, "step": step, "start": start}[what](*numbers)))
         return
-    made: dict[str, Any] = {"laplacian": {}, "points": {}, "weights": {}, "start": {}}
+    file = options.json
+    made: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    file.parent.mkdir(parents=True, exist_ok=True)
+
+    def keep(part: str, name: str, measured: Callable[[], object]) -> None:
+        """Measure what is not there yet, and write it at once."""
+        if name not in made.setdefault(part, {}):
+            made[part][name] = measured()
+            file.write_text(json.dumps(made, indent=1) + "\n")
+            print(part, name, made[part][name], flush=True)
+
     for engine in ("autograd", "taylor"):
-        rows = [fresh("laplacian", engine, d) for d in DIMENSIONS]
-        made["laplacian"][engine] = {
-            "dimensions": DIMENSIONS, **{key: [round(row[key], 6) for row in rows] for key in rows[0]},
-            "exponent": exponent(DIMENSIONS, [row["seconds"] for row in rows]),
-        }  # fmt: skip
+        keep(
+            "laplacian",
+            engine,
+            lambda engine=engine: series("dimensions", DIMENSIONS, [("laplacian", engine, d) for d in DIMENSIONS]),
+        )
     for optimizer in OPTIMIZERS:
-        for against, cases in (("points", [(n, 20) for n in POINTS]), ("weights", [(2000, width) for width in WIDTHS])):
-            rows = [fresh("step", optimizer, *case) for case in cases]
-            sizes = [n for n, _ in cases] if against == "points" else [int(row["weights"]) for row in rows]
-            made[against][optimizer] = {
-                "sizes": sizes, "seconds": [round(row["seconds"], 6) for row in rows],
-                "memory_mb": [round(row["memory_mb"], 1) for row in rows],
-                "exponent": exponent(sizes, [row["seconds"] for row in rows]),
-            }  # fmt: skip
+        points = [("step", optimizer, n, 20) for n in POINTS]
+        widths = [("step", optimizer, 2000, width) for width in WIDTHS]
+        keep("points", optimizer, lambda cases=points: series("sizes", POINTS, cases))
+        keep("weights", optimizer, lambda cases=widths: series("sizes", None, cases))
     for system in SYSTEMS:
         if system != "classical solver":
-            made["start"][system] = {key: round(value, 2) for key, value in fresh("start", system).items()}
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(made, indent=1) + "\n")
-    print(json.dumps(made, indent=1))
+            keep(
+                "start",
+                system,
+                lambda system=system: {key: round(value, 2) for key, value in fresh("start", system).items()},
+            )
+
+
+def series(name: str, sizes: Sequence[float] | None, cases: Sequence[tuple[object, ...]]) -> dict[str, Any]:
+    """Measure all cases; sizes are numbers of weights unless given."""
+    rows = [fresh(*case) for case in cases]
+    against = [row["weights"] for row in rows] if sizes is None else list(sizes)
+    found = {key: [round(row[key], 6) for row in rows] for key in ("seconds", "memory_mb")}
+    return {name: against, **found, "exponent": exponent(against, found["seconds"])}
 
 
 if __name__ == "__main__":
