@@ -9,6 +9,7 @@ Usage: ``python book/_tools/execute.py [NAME ...]``, all chapters of ``_toc.yml`
 """
 
 import copy
+import hashlib
 import os
 import re
 import sys
@@ -76,6 +77,12 @@ def normalize(notebook, name: str) -> None:
                     output.metadata = nbformat.from_dict({k: v for k, v in output.metadata.items() if k == "scrapbook"})
 
 
+def digest(notebook) -> str:
+    """Name the code of a notebook: its stored outputs belong to this code and to no other."""
+    code = "\0".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
 def state_time(notebook, seconds: float) -> str:
     """Write the bucket of the running time into the metadata and the "At a glance" box."""
     about = notebook.metadata.setdefault("pinnedu", nbformat.from_dict({}))
@@ -115,6 +122,7 @@ def execute(path: Path) -> tuple[float, bool]:
     seconds = time.perf_counter() - start
     normalize(notebook, path.stem)
     state_time(notebook, seconds)
+    notebook.metadata["pinnedu"]["code"] = digest(notebook)
     nbformat.validate(notebook)
     if without_timing(notebook) == without_timing(before):
         return seconds, False

@@ -167,6 +167,11 @@ def test_every_cell_was_executed_in_order(computing):
     assert counts == list(range(1, len(counts) + 1)), "run `make execute` for this chapter"
 
 
+def test_outputs_belong_to_the_code(computing):
+    stored = computing.notebook.metadata["pinnedu"].get("code")
+    assert stored == execute.digest(computing.notebook), "the code changed since: run `make execute` for this chapter"
+
+
 def test_something_is_compared(computing):
     """nbval never compares pictures, widgets or ignored cells: a chapter of these would pass whatever it says."""
     compared = [

@@ -55,6 +55,9 @@ def test_seconds_alone_are_no_change(tmp_path):
     assert execute.execute(path)[1]
     then, now = (nbformat.reads(text, as_version=4) for text in (first.decode(), path.read_text()))
     assert then.cells[2].outputs != now.cells[2].outputs, "all outputs of a chapter come from one run"
+    path.write_text(path.read_text().replace("print(time.perf_counter())", "print('other code')"))
+    assert execute.execute(path)[1], "its own code changed, not only its seconds"
+    assert "other code" in nbformat.read(path, as_version=4).cells[2].outputs[0].text
 
 
 @pytest.mark.parametrize("error", ["1 / 0", "raise KeyboardInterrupt"])
