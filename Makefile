@@ -96,7 +96,7 @@ RESULTS ?= benchmarks/mine
 
 bench: $(BENCH)/.ready
 	$(call say,"Every system on every problem (two hours; what is done is not run again)")
-	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS)
+	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) $(OPTIONS)
 	$(call say,"Costs of derivatives and of steps; starting each system (half an hour)")
 	@test -s $(RESULTS)/derivatives.json || $(BENCH)/bin/python benchmarks/derivatives.py --json $(RESULTS)/derivatives.json
 	@test -s $(RESULTS)/compile.json || $(BENCH)/bin/python benchmarks/compile.py --json $(RESULTS)/compile.json
