@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from pinnedu import device as _device
 from pinnedu.checks import as_number, is_whole, require, shown, whole
-from pinnedu.derivatives import engine
+from pinnedu.derivatives import ENGINES, engine
 from pinnedu.device import out_of_memory
 from pinnedu.domain import Points
 from pinnedu.field import Engine
@@ -75,6 +75,8 @@ def fit(
     weights : dict of term to float, GradientBalance, TangentKernelBalance, Causal, or a list of them, optional
         Weights of the terms of the loss, 1 by default; and of single points, by Causal.
     derivatives : str or engine
+        "taylor", "autograd", "finite-differences", "complex-step" or an engine, such as
+        ``hutchinson(8)``. The Jacobian of GaussNewton is exact whichever is chosen, so it takes none that is not.
     device : "auto", "cpu", "cuda", "mps" or torch.device
     dtype : torch.dtype
         float64 by default: float32 ends second-order training early and hides failures.
@@ -161,9 +163,12 @@ class _Run:
         self.optimizer = resolve(optimizer)
         if not isinstance(compile, bool):
             raise ValueError(f"compile must be True or False, not {shown(compile)}.")
-        if compile and not getattr(self.optimizer, "compiles", True):
+        if not getattr(self.optimizer, "compiles", True):
             name = type(self.optimizer).__name__
-            raise ValueError(f"{name} works on the Jacobian, which is not compiled: leave compile=True out.")
+            if compile:
+                raise ValueError(f"{name} works on the Jacobian, which is not compiled: leave compile=True out.")
+            if engine(derivatives) not in (ENGINES["taylor"], ENGINES["autograd"]):
+                raise ValueError(f"{name} works on the Jacobian of exact residuals: leave derivatives= out.")
         if compile and any(strategy.sets == "points" for strategy in self.strategies):
             raise ValueError("Weights of single points, as by Causal, cannot be compiled: leave them or compile=True out.")
         self.team = parallel.team()

@@ -16,6 +16,7 @@ from pinnedu import (
     MLP,
     Adam,
     Fit,
+    GaussNewton,
     GradientDescent,
     On,
     Points,
@@ -23,6 +24,7 @@ from pinnedu import (
     fit,
     problems,
 )
+from pinnedu.derivatives import hutchinson
 
 FEW = Points(interior=30, conditions=5)
 
@@ -202,6 +204,10 @@ class Spread(nn.Module):
         ({"optimizer": "adam"}, r"The optimizer 'adam' is unknown: use Adam\(\), LBFGS\(\)"),
         ({"optimizer": Adam}, r"The optimizer Adam \(the class\) is unknown"),
         ({"derivatives": "magic"}, "derivatives='magic' is unknown: choose one of .*autograd"),
+        (
+            {"derivatives": hutchinson(2), "optimizer": GaussNewton()},
+            "GaussNewton works on the Jacobian of exact residuals: leave derivatives= out",
+        ),
         ({"device": "gpu"}, "The device 'gpu' cannot be used here"),
         ({"dtype": torch.int32}, "dtype must be torch.float64 or torch.float32, not torch.int32"),
         ({"points": Points(10, {"left": 5})}, "Points has no count for the condition 'initial'"),
