@@ -20,7 +20,8 @@ FRAME = """box => {
 def test_the_central_claims_have_a_player():
     assert set(WITH_PLAYER) >= {
         "heat", "derivatives", "burgers", "gradient_descent", "preconditioning_linear", "choosing_lambda",
-        "advection_speed", "tangent_kernel", "fourier_features", "preconditioning_networks",
+        "advection_speed", "tangent_kernel", "fourier_features", "preconditioning_networks", "failures", "marching",
+        "image_regression",
     }  # fmt: skip
 
 
