@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # pinnedu need not be installed
+
 # Problem, hidden layers, points inside and on each condition, steps of each run.
 CASES = {
     "heat, small": ("heat", (10, 20), 1000, 100, 300),
