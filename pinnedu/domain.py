@@ -154,7 +154,11 @@ class Box:
         check_dtype(dtype)
         one_of(method, SAMPLERS, "The sampling method")
         require(generator is None or isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
-        fixed = self.check_face({} if fixed is None else fixed, "The face")
+        face = self.check_face({} if fixed is None else fixed, "The face")
+        return move(self._draw(n, method, face, generator), device, dtype)
+
+    def _draw(self, n: int, method: str, fixed: Mapping[str, float], generator: torch.Generator | None) -> Tensor:
+        """Points on a face, on the CPU in float64."""
         free = [i for i, name in enumerate(self.names) if name not in fixed]
         n = n if free else 1
         unit = torch.zeros(n, self.dim, dtype=torch.float64)
@@ -163,7 +167,7 @@ class Box:
         points = self.low + unit * (self.high - self.low)
         for name, value in fixed.items():
             points[:, self.names.index(name)] = value
-        return move(points, device, dtype)
+        return points
 
     def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
         """Regular grid that contains the faces, the last coordinate running fastest.
@@ -273,30 +277,13 @@ class Ball(Box):
             raise ValueError(f"{what} fixes {name}, but a ball has no faces: use HardConstraint.")
         return {}
 
-    def sample(
-        self,
-        n: int,
-        method: str = "uniform",
-        *,
-        fixed: Mapping[str, float] | None = None,
-        generator: torch.Generator | None = None,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        """Draw points uniformly in the ball, see :meth:`Box.sample`; any method but "grid".
-
-        A normal vector has a uniform direction, and the share r^d of the volume lies within the radius r.
-        """
-        _check_count(n)
-        check_dtype(dtype)
-        require(generator is None or isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
-        self.check_face({} if fixed is None else fixed, "The sample")
-        if not isinstance(method, str) or method not in SAMPLERS or method == "grid":
-            raise ValueError(f"Points in a ball are drawn as uniform, latin or sobol, not {shown(method)}.")
+    def _draw(self, n: int, method: str, fixed: Mapping[str, float], generator: torch.Generator | None) -> Tensor:
+        """A normal vector has a uniform direction, and the share r^d of the volume lies within the radius r."""
+        if method == "grid":
+            raise ValueError("A ball has no regular grid: draw points as uniform, latin or sobol.")
         unit = _unit_points(n, self.dim + 1, method, generator).clamp(1e-16, 1 - 1e-16)
         normal = torch.special.ndtri(unit[:, 1:])
-        radius = unit[:, :1] ** (1 / self.dim)
-        return move(radius * normal / torch.linalg.norm(normal, dim=1, keepdim=True), device, dtype)
+        return unit[:, :1] ** (1 / self.dim) * normal / torch.linalg.norm(normal, dim=1, keepdim=True)
 
     def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
         """Raise ValueError: a ball has no grid."""
