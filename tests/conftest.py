@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import hypothesis
 import matplotlib as mpl
 import pytest
@@ -12,6 +14,8 @@ from torch import nn
 from pinnedu import Box, On, Problem
 
 mpl.use("Agg")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell leaves it to what it runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for this process and its children
 torch.set_num_threads(1)
 hypothesis.settings.register_profile(
     "pinnedu", deadline=None, derandomize=True, database=None, max_examples=40, print_blob=False
