@@ -383,7 +383,7 @@ class Problem:
             found = engine(model, points, requests)
         except NoRule:
             raise  # whoever called knows another way
-        except (RuntimeError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             if out_of_memory(error):
                 raise
             self.check_model(model, points)
@@ -402,7 +402,7 @@ class Problem:
         try:
             with torch.no_grad():
                 values = model(points)
-        except (RuntimeError, LookupError, TypeError, AttributeError, NotImplementedError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError) as error:
             if out_of_memory(error):
                 raise
             raise ValueError(

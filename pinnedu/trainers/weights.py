@@ -7,6 +7,7 @@ the optimizer, it lowers one function.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,7 +38,7 @@ class Weighting(Protocol):
 
 
 @dataclass(frozen=True)
-class _Balance:
+class _Balance(ABC):
     """Gives all terms the same size, every so many steps, by a moving average of w_k = sum_j s_j / s_k."""
 
     every: int = 100
@@ -55,9 +56,9 @@ class _Balance:
         if len(problem.terms) < 2:
             raise ValueError(f"{type(self).__name__} needs at least 2 terms to balance, not {len(problem.terms)}.")
 
+    @abstractmethod
     def sizes(self, objective: Objective) -> dict[str, float]:
         """The size of each term."""
-        raise NotImplementedError
 
     def update(self, objective: Objective, step: int) -> None:
         if (step - 1) % self.every == 0:
