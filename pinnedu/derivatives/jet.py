@@ -74,7 +74,7 @@ class Plan:
             chains.append(
                 ()
                 if axis is None
-                else tuple((place[low], place[high], low[axis] / order[axis]) for low, high in parts if low[axis])
+                else tuple((place[low], place[high], low[axis] / order[axis]) for low, high in parts[::-1] if low[axis])
             )
         for laplacian in laplacians:
             own = len(products)
@@ -181,21 +181,24 @@ def _multiply(a: Any, b: Any) -> Jet:
     return Jet([_pairs(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products], a.plan)
 
 
-def _add_product(total: Tensor | None, left: Tensor | None, right: Tensor | None, factor: float = 1) -> Tensor | None:
-    """Add factor * left * right in one pass over memory; None is zero."""
-    if left is None or right is None:
-        return total
-    if total is None:
-        return left * right if factor == 1 else factor * left * right
-    return torch.addcmul(total, left, right, value=factor)
-
-
 def _pairs(v: Coefficients, w: Coefficients, pairs: Sequence[tuple[int, int]]) -> Tensor | None:
     """Sum of v_i w_j over pairs, zero where one of them is."""
     total: Tensor | None = None
-    for i, j in pairs:
-        total = _add_product(total, v[i], w[j])
+    for left, right in ((v[i], w[j]) for i, j in pairs):
+        if left is not None and right is not None:
+            total = left * right if total is None else torch.addcmul(total, left, right)
     return total
+
+
+def _add_product(total: Tensor | None, left: Tensor | None, right: Tensor | None, factor: float = 1) -> Tensor | None:
+    """Add factor * left * right to a total that nobody else holds, in place; None is zero."""
+    if left is None or right is None:
+        return total
+    if total is None:
+        product = left * right
+        return product if factor == 1 else product.mul_(factor)
+    add = torch.addcmul if torch._C._are_functorch_transforms_active() else Tensor.addcmul_
+    return add(total, left, right, value=factor)
 
 
 def _minus_square_at(w: Coefficients, plan: Plan, k: int) -> Tensor | None:
@@ -378,24 +381,25 @@ def _where_positive(v: Jet, below: float) -> Jet:
 
 
 def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
-    """A linear layer: one matrix product for all coefficients together."""
-    v = v.full() if _TAPE is not None else v
-    n = len(v.value)
-    present = [k for k, c in enumerate(v.coefficients) if c is not None]
-    whole = [k for k in present if len(v.coefficients[k]) == n]  # type: ignore[arg-type]
-    stacked = torch.stack([v.coefficients[k] for k in whole])  # type: ignore[misc]
-    mapped = F.linear(stacked, weight)
+    """A linear layer: the same matrix for every coefficient, the bias for the value alone.
+
+    One product a coefficient is faster than one for all of them stacked: nothing is copied, and the
+    reverse pass leaves out the coefficients that no equation asks for. Under ``torch.func``, where
+    each point has a gradient (out, in) of its own, stacking forms it once, not once a coefficient.
+    """
+    transformed = torch._C._are_functorch_transforms_active()
+    v = v.full() if transformed or _TAPE is not None else v
+    present = [c for c in v.coefficients if c is not None]
+    mapped = F.linear(torch.stack(present), weight) if transformed else [F.linear(c, weight) for c in present]
+    products = iter(mapped)
+    w = [None if c is None else next(products) for c in v.coefficients]
     if _TAPE is not None:
-        if not mapped.requires_grad:  # weights held fixed: the bias is found from here all the same
-            mapped.requires_grad_()
-        _TAPE.append(LinearCall(weight, bias, stacked, mapped))
-    w: Coefficients = [None] * len(v.coefficients)
-    for k, coefficient in zip(whole, mapped.unbind(), strict=True):
-        w[k] = coefficient
-    for k in set(present) - set(whole):
-        w[k] = F.linear(v.coefficients[k], weight)  # type: ignore[arg-type]
+        for c in w:
+            if c is not None and not c.requires_grad:  # weights held fixed: the bias is found from here all the same
+                c.requires_grad_()
+        _TAPE.append(LinearCall(weight, bias, v.coefficients, w))
     if bias is not None:
-        w[0] = w[0] + bias  # type: ignore[operator]
+        w = [w[0] + bias, *w[1:]]  # type: ignore[operator]
     return Jet(w, v.plan)
 
 
@@ -484,12 +488,12 @@ for _name in "add radd sub rsub mul rmul truediv rtruediv neg pow rpow matmul rm
 
 @dataclass
 class LinearCall:
-    """One use of a linear layer by a jet: inputs (C, N, in) and outputs (C, N, out) before the bias."""
+    """One use of a linear layer by a jet: coefficients of its inputs (N, in), and of its outputs (N, out) before the bias."""
 
     weight: Tensor
     bias: Tensor | None
-    inputs: Tensor
-    outputs: Tensor
+    inputs: Coefficients
+    outputs: Coefficients
 
 
 _TAPE: list[LinearCall] | None = None
