@@ -39,13 +39,13 @@ def poisson():
     return problem, HardConstraint(MLP(problem, hidden=(20, 20, 20)), problem, u=lambda u, x: (pi**2 - x**2) * u)
 
 
-def burgers():
+def burgers(hidden=(24, 24, 24)):
     """Three hidden layers; start and ends built in."""
     problem = Problem(
         domain=Box(x=(-1, 1), t=(0, 1)),
         equations={"burgers": lambda u: u.t + u * u.x - NU * u.xx},
     )
-    network = MLP(problem, hidden=(24, 24, 24))
+    network = MLP(problem, hidden=hidden)
     return problem, HardConstraint(network, problem, u=lambda u, x, t: -torch.sin(pi * x) + t * (1 - x**2) * u)
 
 

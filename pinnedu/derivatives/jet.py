@@ -389,17 +389,17 @@ def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     """
     transformed = torch._C._are_functorch_transforms_active()
     v = v.full() if transformed or _TAPE is not None else v
-    present = [c for c in v.coefficients if c is not None]
-    mapped = F.linear(torch.stack(present), weight) if transformed else [F.linear(c, weight) for c in present]
-    products = iter(mapped)
-    w = [None if c is None else next(products) for c in v.coefficients]
+    if transformed:
+        products = iter(F.linear(torch.stack([c for c in v.coefficients if c is not None]), weight).unbind())
+        w = [None if c is None else next(products) for c in v.coefficients]
+        w[0] = w[0] if bias is None else w[0] + bias  # type: ignore[operator]
+    else:
+        w = [None if c is None else F.linear(c, weight, None if k else bias) for k, c in enumerate(v.coefficients)]
     if _TAPE is not None:
         for c in w:
             if c is not None and not c.requires_grad:  # weights held fixed: the bias is found from here all the same
                 c.requires_grad_()
         _TAPE.append(LinearCall(weight, bias, v.coefficients, w))
-    if bias is not None:
-        w = [w[0] + bias, *w[1:]]  # type: ignore[operator]
     return Jet(w, v.plan)
 
 
@@ -488,7 +488,7 @@ for _name in "add radd sub rsub mul rmul truediv rtruediv neg pow rpow matmul rm
 
 @dataclass
 class LinearCall:
-    """One use of a linear layer by a jet: coefficients of its inputs (N, in), and of its outputs (N, out) before the bias."""
+    """One use of a linear layer by a jet: coefficients of its inputs (N, in) and of its outputs (N, out)."""
 
     weight: Tensor
     bias: Tensor | None
