@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pinnedu.conditions import Periodic
 from pinnedu.derivatives.jet import LinearCall, NoRule, recording
-from pinnedu.problem import Periodic, Problem, Sample
+from pinnedu.problem import Problem, Sample
 
 BLOCK = 64
 """Points whose products are formed together: few enough to stay in the cache until they are written."""
