@@ -38,17 +38,15 @@ class Plan:
         index that stands for the sum of pure second coefficients: its rules are the sums of theirs,
         so a trace costs one coefficient, not one for each coordinate (forward Laplacian).
     products : tuple
-        For each index its pairs (i, j, count): (v w)_k = sum of count * v_i w_j, symmetrized, i <= j.
+        For each index its pairs (i, j): (v w)_k = sum of v_i w_j.
     chains : tuple
         For each index its triples (i, j, factor): if w' = g v', then w_k = sum of factor * v_i g_j.
-    inner : tuple of bool
-        Whether the coefficient of g at that index is needed by any chain.
+        The first factor is 1, which saves a pass over memory.
     """
 
     indices: tuple[Order | Laplacian, ...]
     products: tuple[tuple[tuple[int, int], ...], ...]
     chains: tuple[tuple[tuple[int, int, float], ...], ...]
-    inner: tuple[bool, ...]
 
     @staticmethod
     @lru_cache(maxsize=256)
@@ -78,9 +76,7 @@ class Plan:
             units = [place[unit(axis, dim)] for axis in laplacian.axes]
             products.append(((own, 0), *((unit, unit) for unit in units), (0, own)))
             chains.append(((own, 0, 1.0), *((unit, unit, 0.5) for unit in units)))
-        needed = {j for chain in chains for _, j, _ in chain}
-        inner = tuple(k in needed for k in range(len(products)))
-        return Plan((*ordered, *laplacians), tuple(products), tuple(chains), inner)
+        return Plan((*ordered, *laplacians), tuple(products), tuple(chains))
 
     def derivative(self, jet: Jet, what: Order | Laplacian) -> Tensor:
         """Turn the coefficient of a jet into the derivative, of the jet's full shape."""
