@@ -6,9 +6,8 @@ from math import pi
 
 import torch
 
-from pinnedu.conditions import On
 from pinnedu.domain import Box
-from pinnedu.problem import Problem
+from pinnedu.problem import On, Problem
 
 
 def heat(D: float = 1.0) -> Problem:

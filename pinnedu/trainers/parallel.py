@@ -20,8 +20,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pinnedu.conditions import Periodic
-from pinnedu.problem import Problem, Sample
+from pinnedu.problem import Periodic, Problem, Sample
 
 
 class Team:
