@@ -99,6 +99,7 @@ bench: $(BENCH)/.ready
 	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) $(OPTIONS)
 	$(call say,"Costs of derivatives and of steps; starting each system (half an hour)")
 	@test -s $(RESULTS)/derivatives.json || $(BENCH)/bin/python benchmarks/derivatives.py --json $(RESULTS)/derivatives.json
+	@test -s $(RESULTS)/accuracy.json || $(BENCH)/bin/python benchmarks/accuracy.py --json $(RESULTS)/accuracy.json
 	@test -s $(RESULTS)/compile.json || $(BENCH)/bin/python benchmarks/compile.py --json $(RESULTS)/compile.json
 	@test -s $(RESULTS)/costs.json || $(BENCH)/bin/python benchmarks/costs.py --json $(RESULTS)/costs.json
 	$(call say,"Table and figure")

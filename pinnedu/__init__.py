@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "pinnedu.conditions": ("Observed", "On", "Periodic"),
     "pinnedu.domain": ("Ball", "Box", "Points"),
     "pinnedu.exercises": ("check",),
-    "pinnedu.problem": ("Observed", "On", "Periodic", "Problem"),
+    "pinnedu.problem": ("Problem",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
@@ -28,10 +29,11 @@ __all__ = ["__version__", *_HOME_OF, *_MODULES]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from pinnedu import data, derivatives, plots, problems, reference, theory, widgets
+    from pinnedu.conditions import Observed, On, Periodic
     from pinnedu.domain import Ball, Box, Points
     from pinnedu.exercises import check
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
-    from pinnedu.problem import Observed, On, Periodic, Problem
+    from pinnedu.problem import Problem
     from pinnedu.sweeps import Trial, sweep
     from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, SelfScaledBroyden, fit, relative_error
     from pinnedu.trainers.strategies import curriculum, decompose, march

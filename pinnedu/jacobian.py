@@ -9,11 +9,14 @@ that jets do not know through one backward pass for each residual.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from pinnedu.conditions import Periodic
 from pinnedu.derivatives.jet import LinearCall, NoRule, recording
-from pinnedu.problem import Periodic, Problem, Sample
+from pinnedu.problem import Problem, Sample
 
 BLOCK = 64
 """Points whose products are formed together: few enough to stay in the cache until they are written."""
@@ -96,7 +99,7 @@ def _by_layers(
             blocks = problem.blocks(model, {name: piece}, "taylor", unknowns)
         if start == 0 and not _all_in_layers(weights, tape, unknowns):
             return None
-        targets = [call.outputs for call in tape] + list(unknowns.values())
+        outputs = [c for call in tape for c in call.outputs if c is not None]
         left = sum(len(parts) for parts in blocks.values())
         for label, parts in blocks.items():
             size = (len(parts), len(points), columns)
@@ -108,12 +111,12 @@ def _by_layers(
                     rows.zero_()
                     continue
                 gradients = torch.autograd.grad(
-                    block.sum(), targets, retain_graph=left > 0, allow_unused=True, materialize_grads=True
+                    block.sum(), [*outputs, *unknowns.values()], retain_graph=left > 0, allow_unused=True
                 )
                 _fill(rows, tape, gradients, place)
-                for unknown, gradient in zip(unknowns, gradients[len(tape) :], strict=True):
+                for unknown, gradient in zip(unknowns, gradients[len(outputs) :], strict=True):
                     if f"unknowns.{unknown}" in weights:
-                        rows[:, place[id(weights[f"unknowns.{unknown}"])]] = gradient[:, None]
+                        rows[:, place[id(weights[f"unknowns.{unknown}"])]] = 0 if gradient is None else gradient[:, None]
             residuals.setdefault(label, []).append(tuple(block.detach() for block in parts))
     results: dict[str, tuple[Tensor, Tensor]] = {}
     for label, pieces in residuals.items():
@@ -134,22 +137,30 @@ def _all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns:
     return all(call.weight.is_leaf for call in tape)  # else computed from others, as in weight normalization
 
 
-def _fill(rows: Tensor, tape: list[LinearCall], gradients: tuple[Tensor, ...], place: dict[int, slice]) -> None:
+def _fill(rows: Tensor, tape: list[LinearCall], gradients: Sequence[Tensor | None], place: dict[int, slice]) -> None:
     """Write dr_n / dW for all linear layers into the rows (N, P) of the Jacobian."""
     done: set[int] = set()
-    for call, gradient in zip(tape, gradients, strict=False):
+    remaining = iter(gradients)
+    for call in tape:
+        by_output = [None if z is None else next(remaining) for z in call.outputs]
+        used = [(g, a.detach()) for g, a in zip(by_output, call.inputs, strict=True) if g is not None and a is not None]
         if id(call.weight) in place:
             view = rows[:, place[id(call.weight)]].view(len(rows), *call.weight.shape)
-            # (N, out, C) times (N, C, in): the sum over coefficients is a matrix product for each point.
-            left, right = gradient.permute(1, 2, 0), call.inputs.detach().transpose(0, 1)
             for start in range(0, len(rows), BLOCK):
                 block = slice(start, start + BLOCK)
-                product = torch.bmm(left[block], right[block])
+                product = _sum_of_products([(g[block], a[block]) for g, a in used]) if used else 0
                 view[block] = view[block] + product if id(call.weight) in done else product
         if call.bias is not None and id(call.bias) in place:
             part = rows[:, place[id(call.bias)]]
-            part.copy_(part + gradient[0] if id(call.bias) in done else gradient[0])
+            gradient = 0 if by_output[0] is None else by_output[0]
+            part[:] = part + gradient if id(call.bias) in done else gradient
         done |= {id(call.weight), id(call.bias)}
+
+
+def _sum_of_products(pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """For each point the sum of g a^T over pairs: as a matrix product (N, out, C) times (N, C, in)."""
+    left, right = zip(*pairs, strict=True)
+    return torch.bmm(torch.stack(left, dim=2), torch.stack(right, dim=1))
 
 
 def _by_func(

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pinnedu.checks import as_number, is_whole, named, one_of, reason, require, shown, whole
 from pinnedu.device import check_dtype
 from pinnedu.domain import Box
-from pinnedu.problem import Problem, as_tensor, by_name, parameters
+from pinnedu.equations import as_tensor, by_name, parameters
+from pinnedu.problem import Problem
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}
 

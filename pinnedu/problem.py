@@ -2,163 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pinnedu import derivatives as _derivatives
-from pinnedu.checks import as_number, is_whole, named, reason, require, shown
+from pinnedu.checks import as_number, named, reason, require, shown
+from pinnedu.conditions import Condition
 from pinnedu.derivatives.jet import NoRule
 from pinnedu.device import check_dtype, move, out_of_memory
 from pinnedu.domain import Box, Points
+from pinnedu.equations import Arguments, Equation, as_tensor, by_name, call, parameters, run
 from pinnedu.field import Engine, Field, Missing, Request
 
-Equation = Callable[..., Any]
 Sample = dict[str, Tensor]
 """Points by set: "interior" and one entry for each condition, each (N, d)."""
-
-Arguments = dict[str, Any]
-
-
-class Condition(Protocol):
-    """An equation on a set other than the interior."""
-
-    def check(self, name: str, problem: Problem) -> None:
-        """Raise ValueError where the condition does not fit the problem."""
-
-    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        """Draw the set's points, shape (N, d), with columns of data behind the coordinates where there are any."""
-
-    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
-        """Residuals on those points, each of shape (N,) or, for tied pairs of points, (N / 2,)."""
-
-
-class On:
-    """An equation on the part of the boundary (or of the domain) where coordinates are fixed.
-
-    Parameters
-    ----------
-    equation : callable
-        Gets fields, coordinates and unknowns by name; returns what shall vanish, shape (N,), or a
-        tuple of such.
-    **fixed : float
-        The coordinates held fixed, such as ``t=0``.
-
-    Examples
-    --------
-    Dirichlet, Neumann and Robin conditions are one thing:
-
-    >>> walls = On(x=0, equation=lambda u: u), On(x=0, equation=lambda u: u.x), On(x=0, equation=lambda u: u.x + u)
-    """
-
-    def __init__(self, *, equation: Equation, **fixed: float) -> None:
-        if not fixed:
-            raise ValueError("On needs a coordinate to fix, such as On(t=0, equation=...).")
-        self.equation, self.fixed = equation, fixed
-
-    def check(self, name: str, problem: Problem) -> None:
-        problem.domain.check_face(self.fixed, f"The condition {name!r}")
-        problem.check_arguments(name, self.equation)
-
-    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        return problem.domain.sample(points.count(name), points.method, fixed=self.fixed, generator=generator)
-
-    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
-        return call(name, self.equation, arguments)
-
-
-class Periodic:
-    """Ties the two faces of a coordinate: value and derivatives up to ``order`` agree.
-
-    Parameters
-    ----------
-    coordinate : str
-    order : int
-        Highest derivative that is tied; 1 (value and slope) by default, 0 for transport equations.
-    """
-
-    def __init__(self, coordinate: str, order: int = 1) -> None:
-        if not isinstance(coordinate, str):
-            raise ValueError(f"Periodic needs the name of a coordinate first, such as Periodic('x'), not {shown(coordinate)}.")
-        if not is_whole(order, 0):
-            raise ValueError(f"Periodic needs order >= 0, not {shown(order)}.")
-        self.coordinate, self.order = coordinate, order
-
-    def check(self, name: str, problem: Problem) -> None:
-        problem.domain.check_names((self.coordinate,), f"The condition {name!r}")
-
-    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        low, high = problem.domain.bounds[self.coordinate]
-        first = problem.domain.sample(
-            points.count(name), points.method, fixed={self.coordinate: low}, generator=generator
-        )
-        second = first.clone()
-        second[:, problem.domain.names.index(self.coordinate)] = high
-        return torch.cat([first, second])
-
-    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
-        values = [
-            arguments[output].d(*[self.coordinate] * k).value
-            for output in problem.fields
-            for k in range(self.order + 1)
-        ]
-        half = len(values[0]) // 2
-        return [value[half:] - value[:half] for value in values]
-
-
-class Observed:
-    """Data: measured values of some fields at some points.
-
-    Parameters
-    ----------
-    points : array or Tensor, shape (N, d)
-        In the order of the domain's coordinates.
-    **values : array or Tensor, shape (N,)
-        Measurements by name of a field or of a derived quantity.
-    """
-
-    def __init__(self, points: Any, **values: Any) -> None:
-        if not values:
-            raise ValueError("Observed needs the values of a field, such as Observed(points, u=values).")
-        self.where = as_tensor(points, "The points of Observed")
-        self.values = {name: as_tensor(value, f"The values of {name}") for name, value in values.items()}
-
-    def check(self, name: str, problem: Problem) -> None:
-        if self.where.ndim != 2 or self.where.shape[1] != problem.domain.dim or not len(self.where):
-            raise ValueError(
-                f"The data {name!r} needs points of shape (N, {problem.domain.dim}) with columns "
-                f"{', '.join(problem.domain.names)}, not {tuple(self.where.shape)}."
-            )
-        if not torch.isfinite(self.where).all():
-            raise ValueError(f"The data {name!r} has points that are NaN or infinite: remove those rows.")
-        outside = int((~problem.domain.contains(self.where)).sum())
-        if outside:
-            raise ValueError(f"The data {name!r} has {outside} points outside the domain {problem.domain}.")
-        for output, value in self.values.items():
-            if output not in problem.quantities:
-                raise ValueError(
-                    f"The data {name!r} gives {output!r}, but the fields are {', '.join(problem.quantities)}."
-                )
-            if value.shape != (len(self.where),):
-                raise ValueError(
-                    f"The data {name!r} needs values of {output} of shape ({len(self.where)},), "
-                    f"not {tuple(value.shape)}."
-                )
-            if not torch.isfinite(value).all():
-                raise ValueError(f"The data {name!r} has values of {output} that are NaN or infinite: remove those rows.")
-
-    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        rows = torch.cat([self.where, torch.stack(list(self.values.values()), dim=1)], dim=1)
-        count = points.conditions.get(name, len(rows)) if isinstance(points.conditions, Mapping) else len(rows)
-        return rows if count >= len(rows) else rows[torch.randperm(len(rows), generator=generator)[:count]]
-
-    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
-        measured = zip(self.values, data.unbind(dim=1), strict=True)
-        return [arguments[output].value - value for output, value in measured]
 
 
 @dataclass(frozen=True, eq=False)
@@ -475,60 +336,3 @@ class Problem:
                 )
             solution[name] = values.to(points).expand(len(points))
         return solution
-
-
-def by_name(points: Tensor, coordinates: Sequence[str]) -> Arguments:
-    """What a function may ask for: each coordinate, (N,), and ``points``, all of them at once, (N, d)."""
-    together = {"points": points[:, : len(coordinates)]}
-    return together | {name: points[:, i] for i, name in enumerate(coordinates)}
-
-
-def parameters(function: Callable[..., Any]) -> list[str]:
-    """Names that a function must be given; parameters with a default are its own affair."""
-    if not callable(function):
-        raise ValueError(f"A function such as lambda u: u.t - u.xx is needed, not {shown(function)}.")
-    empty = inspect.Parameter.empty
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some functions of C have none
-        raise ValueError(f"{shown(function)} does not tell its parameters: wrap it in a lambda that names them.") from None
-    return [name for name, parameter in signature.parameters.items() if parameter.default is empty]
-
-
-def as_tensor(data: Any, what: str) -> Tensor:
-    """Numbers as a tensor in double precision."""
-    try:
-        tensor = torch.as_tensor(data)
-        if tensor.is_complex() or tensor.dtype == torch.bool:
-            raise TypeError
-        return tensor.to(torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ValueError(f"{what} must be an array of real numbers, not {shown(data)}.") from None
-
-
-def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
-    """Call a function of the problem with what its parameters name; ValueError, in one sentence, where it fails."""
-    try:
-        return function(**{parameter: arguments[parameter] for parameter in parameters(function)})
-    except Missing:
-        raise  # a derivative to be computed first
-    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        if out_of_memory(error):
-            raise
-        raise ValueError(f"{name!r} fails when it is called ({type(error).__name__}: {reason(error)}).") from error
-
-
-def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
-    """Call an equation with what its parameters name; its residuals as a list of tensors (N,)."""
-    result = run(name, equation, arguments)
-    blocks = []
-    count = len(next(iter(arguments.values())))  # all coordinates
-    for block in result if isinstance(result, tuple) else (result,):
-        value = block.value if isinstance(block, Field) else block
-        if not isinstance(value, Tensor) or value.shape != (count,):
-            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"{name!r} must return one number a point, shape ({count},), not {got}.")
-        if not value.is_floating_point() and not value.is_complex():
-            raise ValueError(f"{name!r} must return floating numbers, not {value.dtype}.")
-        blocks.append(value)
-    return blocks

@@ -1,4 +1,8 @@
-"""The package of this book: Gauss-Newton, with momentum where the points are drawn again."""
+"""The package of this book: Gauss-Newton, with momentum where the points are drawn again.
+
+Hard problems begin with few points: while the error is near one, a step that is cheap is worth more than one that
+is exact, and fresh points make up for their number.
+"""
 
 from __future__ import annotations
 
@@ -39,13 +43,13 @@ def poisson():
     return problem, HardConstraint(MLP(problem, hidden=(20, 20, 20)), problem, u=lambda u, x: (pi**2 - x**2) * u)
 
 
-def burgers():
+def burgers(hidden=(24, 24, 24)):
     """Three hidden layers; start and ends built in."""
     problem = Problem(
         domain=Box(x=(-1, 1), t=(0, 1)),
         equations={"burgers": lambda u: u.t + u * u.x - NU * u.xx},
     )
-    network = MLP(problem, hidden=(24, 24, 24))
+    network = MLP(problem, hidden=hidden)
     return problem, HardConstraint(network, problem, u=lambda u, x, t: -torch.sin(pi * x) + t * (1 - x**2) * u)
 
 
@@ -90,9 +94,19 @@ RECIPES = {
         (GaussNewton(momentum=0.9), 300, {"resample": 5}),
         (GaussNewton(damping=1e-10), 3000, {"resample": 10}),
     ],
-    "burgers": [(GaussNewton(momentum=0.9), 10_000, {"adaptive": 0.8, "resample": 2})],
-    "advection": [(GaussNewton(momentum=0.9), 10_000, {"resample": 2})],
-    "wake": [(GaussNewton(momentum=0.9), 10_000, {"resample": 1})],
+    "burgers": [
+        (GaussNewton(momentum=0.9), 80, {"interior": 1000, "adaptive": 0.8, "resample": 2}),
+        (GaussNewton(momentum=0.9, damping=1e-6), 10_000, {"adaptive": 0.8, "resample": 2}),
+    ],
+    "advection": [
+        (GaussNewton(momentum=0.9), 130, {"interior": 200, "conditions": 40, "resample": 2}),
+        (GaussNewton(momentum=0.9, damping=1e-6), 100, {"interior": 500, "conditions": 60, "resample": 2}),
+        (GaussNewton(momentum=0.9, damping=1e-6), 10_000, {"resample": 2}),
+    ],
+    "wake": [
+        (GaussNewton(momentum=0.9), 60, {"interior": 200, "conditions": {"data": 200}, "resample": 1}),
+        (GaussNewton(momentum=0.9, damping=1e-5), 10_000, {"resample": 1}),
+    ],
 }
 
 
@@ -112,9 +126,13 @@ def train(name: str, watch: Watch, seed: int) -> None:
             return ""
         return watch.look(predict, {name: value.item() for name, value in getattr(model, "unknowns", {}).items()})
 
+    all_points = {
+        "interior": watch.task.interior,
+        "conditions": {"data": watch.task.boundary} if name == "wake" else watch.task.boundary,
+        "method": "uniform" if name == "wake" else "sobol",
+    }
     for optimizer, steps, how in RECIPES[name]:
-        conditions = {"data": watch.task.boundary} if name == "wake" else watch.task.boundary
-        points = Points(watch.task.interior, conditions, "uniform" if name == "wake" else "sobol", **how)
+        points = Points(**(all_points | how))
         weights = {"data": 100.0} if name == "wake" else None
         run = fit(
             model, problem, optimizer=optimizer, steps=steps, points=points, weights=weights, seed=seed,

@@ -1,109 +1,39 @@
-"""Jets: truncated Taylor polynomials in several variables that go through torch functions.
+"""Jets: truncated Taylor series that go through torch functions in place of tensors.
 
-A jet carries, for every point, the Taylor coefficients c_a = (d^a f) / a! of a quantity by its
-inputs. Sums, products and linear maps act on coefficients directly. An elementary function w = f(v)
-obeys a first-order differential equation, w' = g v', which gives its coefficients one after the
-other from those of v and g (Griewank & Walther 2008, chapter 13): any order costs polynomially.
+A jet carries, for every point, the Taylor coefficients of a quantity by its inputs. Each operation that a
+model is made of has a rule that says what it does to them.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pinnedu.field import Laplacian, Order
-
-Coefficients = list[Tensor | None]
-"""One entry an index of the plan; None is zero, a leading size of 1 means the same for all points."""
+from pinnedu.derivatives.series import (
+    Coefficients,
+    Elementary,
+    Plan,
+    Series,
+    chain_at,
+    circular_series,
+    cosine_series,
+    exp_series,
+    product_at,
+    tanh_series,
+    unit,
+)
 
 
 class NoRule(TypeError):
     """A model used an operation that jets have no rule for."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which Taylor coefficients are kept, and how they combine.
-
-    Attributes
-    ----------
-    indices : tuple
-        Multi-indices, closed downwards and sorted by degree; then the Laplacians. A Laplacian is one
-        index that stands for the sum of pure second coefficients: its rules are the sums of theirs,
-        so a trace costs one coefficient, not one for each coordinate (forward Laplacian).
-    products : tuple
-        For each index its pairs (i, j, count): (v w)_k = sum of count * v_i w_j, symmetrized, i <= j.
-    chains : tuple
-        For each index its triples (i, j, factor): if w' = g v', then w_k = sum of factor * v_i g_j.
-    inner : tuple of bool
-        Whether the coefficient of g at that index is needed by any chain.
-    """
-
-    indices: tuple[Order | Laplacian, ...]
-    products: tuple[tuple[tuple[int, int], ...], ...]
-    chains: tuple[tuple[tuple[int, int, float], ...], ...]
-    inner: tuple[bool, ...]
-
-    @staticmethod
-    @lru_cache(maxsize=256)
-    def of(wanted: frozenset[Order | Laplacian], dim: int) -> Plan:
-        """Make the plan for some derivatives by ``dim`` variables."""
-        orders = {order for order in wanted if not isinstance(order, Laplacian)} | {(0,) * dim}
-        laplacians = [order for order in wanted if isinstance(order, Laplacian)]
-        for laplacian in laplacians:
-            orders |= {_unit(axis, dim) for axis in laplacian.axes}
-        closed: set[Order] = set()
-        for order in orders:
-            closed |= set(_below(order))
-        ordered = sorted(closed, key=lambda order: (sum(order), order))
-        place = {order: k for k, order in enumerate(ordered)}
-        products, chains = [], []
-        for order in ordered:
-            parts = [(low, tuple(map(operator.sub, order, low))) for low in _below(order)]
-            products.append(tuple((place[low], place[high]) for low, high in parts))
-            axis = next((i for i, n in enumerate(order) if n), None)
-            chains.append(
-                ()
-                if axis is None
-                else tuple((place[low], place[high], low[axis] / order[axis]) for low, high in parts if low[axis])
-            )
-        for laplacian in laplacians:
-            own = len(products)
-            units = [place[_unit(axis, dim)] for axis in laplacian.axes]
-            products.append(((own, 0), *((unit, unit) for unit in units), (0, own)))
-            chains.append(((own, 0, 1.0), *((unit, unit, 0.5) for unit in units)))
-        needed = {j for chain in chains for _, j, _ in chain}
-        inner = tuple(k in needed for k in range(len(products)))
-        return Plan((*ordered, *laplacians), tuple(products), tuple(chains), inner)
-
-    def derivative(self, jet: Jet, what: Order | Laplacian) -> Tensor:
-        """Turn the coefficient of a jet into the derivative, of the jet's full shape."""
-        coefficient = jet.coefficients[self.indices.index(what)]
-        if coefficient is None:
-            return torch.zeros_like(jet.value)
-        scale = 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
-        return (coefficient if scale == 1 else scale * coefficient).expand(jet.shape)
-
-
-def _below(order: Order) -> list[Order]:
-    """All multi-indices componentwise at most ``order``."""
-    below: list[Order] = [()]
-    for n in order:
-        below = [(*low, k) for low in below for k in range(n + 1)]
-    return below
-
-
-def _unit(axis: int, dim: int) -> Order:
-    return tuple(int(i == axis) for i in range(dim))
 
 
 class Jet:
@@ -117,7 +47,7 @@ class Jet:
         """The jet of the inputs themselves, points (N, d): slope 1 along each coordinate."""
         dim = points.shape[1]
         rows = torch.eye(dim, dtype=points.dtype, device=points.device)
-        slopes = {_unit(axis, dim): rows[axis : axis + 1] for axis in range(dim)}
+        slopes = {unit(axis, dim): rows[axis : axis + 1] for axis in range(dim)}
         return Jet([points, *(slopes.get(k) if isinstance(k, tuple) else None for k in plan.indices[1:])], plan)
 
     @property
@@ -178,111 +108,7 @@ def _multiply(a: Any, b: Any) -> Jet:
         a, b = b, a
     if not isinstance(b, Jet):
         return a.map(lambda c: c * b)
-    return Jet([_pairs(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products], a.plan)
-
-
-def _add_product(total: Tensor | None, left: Tensor | None, right: Tensor | None, factor: float = 1) -> Tensor | None:
-    """Add factor * left * right in one pass over memory; None is zero."""
-    if left is None or right is None:
-        return total
-    if total is None:
-        return left * right if factor == 1 else factor * left * right
-    return torch.addcmul(total, left, right, value=factor)
-
-
-def _pairs(v: Coefficients, w: Coefficients, pairs: Sequence[tuple[int, int]]) -> Tensor | None:
-    """Sum of v_i w_j over pairs, zero where one of them is."""
-    total: Tensor | None = None
-    for i, j in pairs:
-        total = _add_product(total, v[i], w[j])
-    return total
-
-
-def _minus_square_at(w: Coefficients, plan: Plan, k: int) -> Tensor | None:
-    """Coefficient k of -w^2, each mixed product computed once."""
-    total: Tensor | None = None
-    for i, j in plan.products[k]:
-        if i <= j:
-            total = _add_product(total, w[i], w[j], -1 if i == j else -2)
-    return total
-
-
-def _chain_at(v: Coefficients, g: Coefficients, plan: Plan, k: int) -> Tensor | None:
-    """Coefficient k of the w with w' = g v'."""
-    total: Tensor | None = None
-    for i, j, factor in plan.chains[k]:
-        total = _add_product(total, v[i], g[j], factor)
-    return total
-
-
-Series = Callable[[Coefficients, Plan], tuple[Coefficients, Coefficients]]
-"""Takes the coefficients of v; returns those of w = f(v) and of its slope g = f'(v)."""
-
-
-def _exp_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients]:
-    """w' = w v'."""
-    w: Coefficients = [torch.exp(v[0])]  # type: ignore[arg-type]
-    for k in range(1, len(v)):
-        w.append(_chain_at(v, w, plan, k))
-    return w, w
-
-
-def _tanh_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients]:
-    """w' = (1 - w^2) v'."""
-    w: Coefficients = [torch.tanh(v[0])]  # type: ignore[arg-type]
-    g: Coefficients = [1 - w[0] * w[0]]  # type: ignore[operator]
-    for k in range(1, len(v)):
-        w.append(_chain_at(v, g, plan, k))
-        g.append(_minus_square_at(w, plan, k))
-    return w, g
-
-
-def _circular_series(v: Coefficients, plan: Plan, sign: float = -1) -> tuple[Coefficients, Coefficients]:
-    """s' = c v' and c' = -s v'; with sign 1 their hyperbolic kin."""
-    sine, cosine = (torch.sin, torch.cos) if sign < 0 else (torch.sinh, torch.cosh)
-    s: Coefficients = [sine(v[0])]  # type: ignore[arg-type]
-    c: Coefficients = [cosine(v[0])]  # type: ignore[arg-type]
-    for k in range(1, len(v)):
-        s_k, c_k = _chain_at(v, c, plan, k), _chain_at(v, s, plan, k)
-        s.append(s_k)
-        c.append(-c_k if c_k is not None and sign < 0 else c_k)
-    return s, c
-
-
-def _cosine_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients]:
-    s, c = _circular_series(v, plan)
-    return c, [None if s_k is None else -s_k for s_k in s]
-
-
-class _Elementary(torch.autograd.Function):
-    """An elementary function of a jet as one node of the graph.
-
-    A small change dv of the coefficients changes w = f(v) by dw = f'(v) dv, a product of truncated
-    polynomials like any other. So the reverse pass needs the coefficients of the slope g = f'(v)
-    only, whatever the recurrence was: the gradient by v_i collects (gradient by w_k) g_j from all
-    products v_i g_j in coefficient k. That is half of the work and memory of reversing the recurrence.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, series: Series, plan: Plan, *v: Tensor | None) -> tuple[Tensor | None, ...]:
-        w, g = series(list(v), plan)
-        ctx.series, ctx.plan = series, plan
-        ctx.save_for_backward(*v, *g)
-        ctx.set_materialize_grads(False)
-        return tuple(w)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        count = len(gradients)
-        v, g = list(ctx.saved_tensors[:count]), list(ctx.saved_tensors[count:])
-        if torch.is_grad_enabled():  # to be differentiated once more: the slope must know what it came from
-            _, g = ctx.series(v, ctx.plan)
-        by_v: Coefficients = [None] * count
-        for k, gradient in enumerate(gradients):
-            for i, j in ctx.plan.products[k]:
-                if v[i] is not None:
-                    by_v[i] = _add_product(by_v[i], gradient, g[j])
-        return (None, None, *by_v)
+    return Jet([product_at(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products], a.plan)
 
 
 def _elementary(series: Series) -> Callable[[Jet], Jet]:
@@ -291,13 +117,13 @@ def _elementary(series: Series) -> Callable[[Jet], Jet]:
     def apply(v: Jet) -> Jet:
         if torch._C._are_functorch_transforms_active():  # these differentiate the recurrence itself
             return Jet(series(v.coefficients, v.plan)[0], v.plan)
-        return Jet(list(_Elementary.apply(series, v.plan, *v.full().coefficients)), v.plan)
+        return Jet(list(Elementary.apply(series, v.plan, *v.full().coefficients)), v.plan)
 
     return apply
 
 
-_exp, _tanh = _elementary(_exp_series), _elementary(_tanh_series)
-_sin, _cos = _elementary(_circular_series), _elementary(_cosine_series)
+_exp, _tanh = _elementary(exp_series), _elementary(tanh_series)
+_sin, _cos = _elementary(circular_series), _elementary(cosine_series)
 
 
 def _sigmoid(v: Jet) -> Jet:
@@ -308,7 +134,7 @@ def _sigmoid(v: Jet) -> Jet:
 def _from_slope(v: Jet, value: Tensor, slope: Jet) -> Jet:
     """The w with w' = slope v' whose slope is known as a jet."""
     w: Coefficients = [value]
-    w += [_chain_at(v.coefficients, slope.coefficients, v.plan, k) for k in range(1, len(v.coefficients))]
+    w += [chain_at(v.coefficients, slope.coefficients, v.plan, k) for k in range(1, len(v.coefficients))]
     return Jet(w, v.plan)
 
 
@@ -328,7 +154,7 @@ def _power(v: Any, exponent: Any) -> Jet:
     r = float(exponent)
     w: Coefficients = [v.value**r]
     for k in range(1, len(v.coefficients)):
-        right = _chain_at(v.coefficients, w, v.plan, k)
+        right = chain_at(v.coefficients, w, v.plan, k)
         total = None if right is None else r * right
         for i, j, factor in v.plan.chains[k]:
             left, other = (w[i] if i < k else None), v.coefficients[j]
@@ -378,24 +204,25 @@ def _where_positive(v: Jet, below: float) -> Jet:
 
 
 def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
-    """A linear layer: one matrix product for all coefficients together."""
-    v = v.full() if _TAPE is not None else v
-    n = len(v.value)
-    present = [k for k, c in enumerate(v.coefficients) if c is not None]
-    whole = [k for k in present if len(v.coefficients[k]) == n]  # type: ignore[arg-type]
-    stacked = torch.stack([v.coefficients[k] for k in whole])  # type: ignore[misc]
-    mapped = F.linear(stacked, weight)
+    """A linear layer: the same matrix for every coefficient, the bias for the value alone.
+
+    One product a coefficient is faster than one for all of them stacked: nothing is copied, and the
+    reverse pass leaves out the coefficients that no equation asks for. Under ``torch.func``, where
+    each point has a gradient (out, in) of its own, stacking forms it once, not once a coefficient.
+    """
+    transformed = torch._C._are_functorch_transforms_active()
+    v = v.full() if transformed or _TAPE is not None else v
+    if transformed:
+        products = iter(F.linear(torch.stack([c for c in v.coefficients if c is not None]), weight).unbind())
+        w = [None if c is None else next(products) for c in v.coefficients]
+        w[0] = w[0] if bias is None else w[0] + bias  # type: ignore[operator]
+    else:
+        w = [None if c is None else F.linear(c, weight, None if k else bias) for k, c in enumerate(v.coefficients)]
     if _TAPE is not None:
-        if not mapped.requires_grad:  # weights held fixed: the bias is found from here all the same
-            mapped.requires_grad_()
-        _TAPE.append(LinearCall(weight, bias, stacked, mapped))
-    w: Coefficients = [None] * len(v.coefficients)
-    for k, coefficient in zip(whole, mapped.unbind(), strict=True):
-        w[k] = coefficient
-    for k in set(present) - set(whole):
-        w[k] = F.linear(v.coefficients[k], weight)  # type: ignore[arg-type]
-    if bias is not None:
-        w[0] = w[0] + bias  # type: ignore[operator]
+        for c in w:
+            if c is not None and not c.requires_grad:  # weights held fixed: the bias is found from here all the same
+                c.requires_grad_()
+        _TAPE.append(LinearCall(weight, bias, v.coefficients, w))
     return Jet(w, v.plan)
 
 
@@ -462,8 +289,8 @@ RULES: dict[str, Callable[..., Any]] = {
     "exp": _exp, "log": _log, "log1p": lambda v: _log(_add(v, 1)), "expm1": lambda v: _add(_exp(v), -1),
     "tanh": _tanh, "sigmoid": _sigmoid, "silu": lambda v, inplace=False: _multiply(v, _sigmoid(v)),
     "sin": _sin, "cos": _cos, "tan": lambda v: _divide(_sin(v), _cos(v)),
-    "sinh": _elementary(partial(_circular_series, sign=1)),
-    "cosh": _elementary(lambda v, plan: _circular_series(v, plan, sign=1)[::-1]),
+    "sinh": _elementary(partial(circular_series, sign=1)),
+    "cosh": _elementary(lambda v, plan: circular_series(v, plan, sign=1)[::-1]),
     "arctan": _arctan, "atan": _arctan,
     "erf": _erf, "gelu": _gelu, "softplus": _softplus,
     "relu": lambda v, inplace=False: _where_positive(v, 0.0), "abs": lambda v: _where_positive(v, -1.0),
@@ -484,12 +311,12 @@ for _name in "add radd sub rsub mul rmul truediv rtruediv neg pow rpow matmul rm
 
 @dataclass
 class LinearCall:
-    """One use of a linear layer by a jet: inputs (C, N, in) and outputs (C, N, out) before the bias."""
+    """One use of a linear layer by a jet: coefficients of its inputs (N, in) and of its outputs (N, out)."""
 
     weight: Tensor
     bias: Tensor | None
-    inputs: Tensor
-    outputs: Tensor
+    inputs: Coefficients
+    outputs: Coefficients
 
 
 _TAPE: list[LinearCall] | None = None

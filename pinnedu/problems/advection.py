@@ -6,8 +6,9 @@ from math import isfinite, pi
 
 import torch
 
+from pinnedu.conditions import On, Periodic
 from pinnedu.domain import Box
-from pinnedu.problem import On, Periodic, Problem
+from pinnedu.problem import Problem
 
 
 def advection(beta: float = 30.0) -> Problem:

@@ -7,8 +7,9 @@ from math import pi
 import torch
 from torch import Tensor
 
+from pinnedu.conditions import On
 from pinnedu.domain import Box
-from pinnedu.problem import On, Problem
+from pinnedu.problem import Problem
 from pinnedu.reference.burgers import exact as cole_hopf
 
 

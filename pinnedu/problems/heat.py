@@ -6,8 +6,9 @@ from math import pi
 
 import torch
 
+from pinnedu.conditions import On
 from pinnedu.domain import Box
-from pinnedu.problem import On, Problem
+from pinnedu.problem import Problem
 
 
 def heat(D: float = 1.0) -> Problem:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pinnedu.conditions import Observed
 from pinnedu.domain import Box
-from pinnedu.problem import Observed, Problem
+from pinnedu.problem import Problem
 
 TRUTH: Mapping[str, float] = {"lambda_1": 1.0, "lambda_2": 0.01}
 """The parameters with which the data were made: 1 and 1 / Re, Re = 100."""

@@ -24,9 +24,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pinnedu.conditions import On, Periodic
 from pinnedu.domain import Box
+from pinnedu.equations import by_name, parameters
 from pinnedu.field import Engine, Laplacian, Request
-from pinnedu.problem import On, Periodic, Problem, by_name, parameters
+from pinnedu.problem import Problem
 from pinnedu.theory.tangent import check_linear
 from pinnedu.trainers.loop import State
 

@@ -20,7 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pinnedu.problem import Periodic, Problem, Sample
+from pinnedu.conditions import Periodic
+from pinnedu.problem import Problem, Sample
 
 
 class Team:

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, is_whole, reason, require, shown, whole
+from pinnedu.conditions import Observed, On, Periodic
 from pinnedu.domain import Box, Points
-from pinnedu.problem import Arguments, Observed, On, Periodic, Problem
+from pinnedu.equations import Arguments
+from pinnedu.problem import Problem
 from pinnedu.trainers.loop import fit
 from pinnedu.trainers.pieces import Blend, Piecewise, intervals
 from pinnedu.trainers.record import Fit, relative_error
