@@ -166,13 +166,13 @@ class Checkpoint:
         assert isinstance(run.take_step, Resumable)
         run.take_step.restore(found["optimizer"], run.objective)
         run.training.set_state(found["random"][0])
-        run.looking.set_state(found["random"][1])
+        run.judge.random.set_state(found["random"][1])
         torch.set_rng_state(found["random"][2])
         run.rows = list(found["rows"].to(run.device))
         run.weights = found["used"]
         run.found = list(found["found"].to(run.device))[: len(run.rows)]
-        run.fresh, run.errors, run.times, run.looked = found["record"]
-        run.kept, run.best = found["kept"], found["best"]
+        run.judge.fresh, run.errors, run.times, run.looked = found["record"]
+        run.judge.kept, run.judge.best = found["kept"], found["best"]
         self.kept = len(run.rows)
 
 
@@ -185,16 +185,16 @@ def content(run: _Run) -> Content:
         "probe": probe(run),
         "model": run.model.state_dict(),
         "optimizer": run.take_step.state(),
-        "random": [run.training.get_state(), run.looking.get_state(), torch.get_rng_state()],
+        "random": [run.training.get_state(), run.judge.random.get_state(), torch.get_rng_state()],
         "sample": run.objective.whole,
         "weights": run.objective.weights,
         "shares": {name: vars(window) for name, window in run.objective.shares.items()},
         "used": run.weights,
         "rows": torch.stack(run.rows) if run.rows else torch.zeros(0, len(problem.terms)),
         "found": torch.stack(run.found) if run.found else torch.zeros(0, len(problem.unknowns)),
-        "record": [run.fresh, run.errors, run.times, run.looked],
-        "kept": run.kept,
-        "best": run.best,
+        "record": [run.judge.fresh, run.errors, run.times, run.looked],
+        "kept": run.judge.kept,
+        "best": run.judge.best,
     }
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.checkpoint import Checkpoint
 from pinnedu.trainers.compiled import NotCompiled, Program
 from pinnedu.trainers.ending import Interruption
+from pinnedu.trainers.judge import Judge
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, resolve
 from pinnedu.trainers.record import Fit, State, relative_error
@@ -37,7 +36,6 @@ from pinnedu.trainers.weights import Weighting
 from pinnedu.trainers.weights import resolve as resolve_weights
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
-OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
 
 
 def fit(
@@ -179,9 +177,7 @@ class _Run:
             raise ValueError("Adaptive points take effect when drawn again: give Points(resample=...), in steps.")
         self.device, self.dtype = _device.choose(device, dtype)
         stream = self.team.agree(int(torch.randint(2**31, (1,))) if seed is None else seed)
-        # Training points and fresh points come from streams of their own: looking does not change training.
-        self.training = torch.Generator().manual_seed(stream)
-        self.looking = torch.Generator().manual_seed(stream + 2**31)
+        self.training = torch.Generator().manual_seed(stream)  # draws the training points
 
         self.model, self.problem = model.to(device=self.device, dtype=self.dtype), problem
         if seed is not None:
@@ -216,10 +212,9 @@ class _Run:
         self.rows: list[Tensor] = []
         self.weights: list[list[float]] = []  # of the terms, in each step
         self.found: list[Tensor] = []
-        self.fresh: dict[int, float] = {}
         self.errors: dict[int, float] = {}
         self.times: list[float] = []
-        self.kept = self.best = (0, copy.deepcopy(model.state_dict()))
+        self.judge = Judge(self, stream + 2**31)
         self.stopped = f"all {steps} steps done"
         self.trouble = ""
 
@@ -271,8 +266,8 @@ class _Run:
                 del record[len(self.times) :]
             self.stopped, interrupted = f"interrupted at step {len(self.rows)}", True
             if self.moving:
-                self.model.load_state_dict(self.kept[1])
-                self.stopped += f" in mid-step; the weights of step {self.kept[0]} are restored" * bool(self.rows)
+                self.model.load_state_dict(self.judge.kept[1])
+                self.stopped += f" in mid-step; the weights of step {self.judge.kept[0]} are restored" * bool(self.rows)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error) or self.team.size > 1:  # the others would wait for this one
                 raise
@@ -280,15 +275,15 @@ class _Run:
             remedy = "use fewer points or a smaller model"
         if not self.trouble and not self.moving:
             with self.judging():
-                if self.checkpoint is not None and not self.diverged():
+                if self.checkpoint is not None and not self.judge.diverged():
                     self.checkpoint.save(self)
-                if len(self.rows) > self.kept[0]:
+                if len(self.rows) > self.judge.kept[0]:
                     self.look(len(self.rows), bar)
                 if interrupted and not self.trouble:
-                    self.prefer_best()
+                    self.stopped += self.judge.prefer_best()
         if self.trouble:
-            self.model.load_state_dict(self.kept[1])
-            self.stopped = f"{self.trouble}; the weights of step {self.kept[0]} are restored"
+            self.model.load_state_dict(self.judge.kept[1])
+            self.stopped = f"{self.trouble}; the weights of step {self.judge.kept[0]} are restored"
             self.warnings.append(f"{self.stopped}: {remedy}.")
 
     @contextmanager
@@ -325,7 +320,7 @@ class _Run:
                     terms = self.objective.first_terms()
                     if not self.every:
                         self.moving = False
-                        self.trouble = self.broken(terms.tolist(), f"at step {step}")
+                        self.trouble = self.judge.broken(terms.tolist(), f"at step {step}")
                         self.stopped = f"{end} after step {step - 1}"
                         return
                     # Other points may show a way on.
@@ -351,77 +346,26 @@ class _Run:
                     if why := callback(state):
                         self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
                         return
-                if self.checkpoint is not None and self.checkpoint.due() and not self.diverged():
+                if self.checkpoint is not None and self.checkpoint.due() and not self.judge.diverged():
                     self.checkpoint.save(self)
                 if interruption.asked:
                     raise KeyboardInterrupt
 
     def look(self, step: int, bar: Any) -> None:
-        """Measure the loss on points that training does not use, and keep the weights if all is finite."""
-        self.trouble = self.diverged()
-        if self.trouble:
-            return
+        """See whether all is well, keep the weights if it is, and show the loss on fresh points."""
+        self.trouble = self.judge.look(step)
+        if not self.trouble:
+            self.check_program(step)
+            bar.set_postfix_str(f"loss {self.judge.fresh[step]:.1e}", refresh=False)
+
+    def check_program(self, step: int) -> None:
+        """Leave the compiled step once it computes other numbers than the equations."""
         if self.objective.program is not None and not self.objective.program.holds(self.objective):
             self.objective.program = None
             self.warn(
                 f"The compiled step computes other numbers than the equations since step {step} or before, which read "
                 "something that changed: training goes on without it."
             )
-        # Uniform whatever the training points are: a grid drawn again would be the same grid.
-        sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
-        fresh = self.judge(sample)
-        with torch.no_grad():
-            loss = float(fresh.loss())
-        terms = fresh.first_terms().tolist()
-        self.trouble = self.broken(terms, f"on fresh points at step {step}")
-        if self.trouble:
-            return
-        self.fresh[step] = loss
-        self.kept = (step, copy.deepcopy(self.model.state_dict()))
-        if loss <= min(self.fresh.values()):
-            self.best = self.kept
-        bar.set_postfix_str(f"loss {loss:.1e}", refresh=False)
-
-    def judge(self, sample: Sample) -> Objective:
-        """The objective on other points."""
-        training = self.objective
-        return Objective(
-            self.model, self.problem, sample, training.weights, training.derivatives, training.shares, team=self.team
-        )
-
-    def prefer_best(self) -> None:
-        """Return to the best weights looked at, if on the same fresh points they are better than the present ones."""
-        step, weights = self.best
-        if step in (0, len(self.rows)):
-            return
-        sample = self.draw_points(replace(self.points, method="uniform"), self.looking)
-        fresh = self.judge(sample)
-        present = copy.deepcopy(self.model.state_dict())
-        with torch.no_grad():
-            now = float(fresh.loss())
-            self.model.load_state_dict(weights)
-            if float(fresh.loss()) < now:
-                self.stopped += f"; the weights of step {step} are the best"
-            else:
-                self.model.load_state_dict(present)
-
-    def diverged(self) -> str:
-        """What became NaN or infinite since the weights were last kept, in words; empty if nothing did."""
-        since = self.kept[0]
-        recent = torch.stack(self.rows[since:]).tolist() if len(self.rows) > since else []
-        for step, terms in enumerate(recent, start=since + 1):
-            if what := self.broken(terms, f"at step {step}"):
-                return what
-        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
-            return f"the weights became infinite or NaN at step {len(self.rows)}"
-        return ""
-
-    def broken(self, terms: list[float], where: str) -> str:
-        """Which term is NaN or infinite, in words; empty if none is."""
-        for term, value in zip(self.problem.terms, terms, strict=True):
-            if not math.isfinite(value):
-                return f"the term {term!r} of the loss became {value} {where}"
-        return ""
 
     def result(self) -> Fit:
         """Gather the record; measure the final error."""
@@ -431,14 +375,15 @@ class _Run:
         history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
         weights = np.array(self.weights).reshape(-1, len(problem.terms))[: len(terms)]
         history["loss"] = (terms * weights).sum(axis=1)
-        for name, known in (("fresh", self.fresh), ("error", self.errors)):
+        for name, known in (("fresh", self.judge.fresh), ("error", self.errors)):
             history[name] = np.array([known.get(int(step), np.nan) for step in steps])
         history["seconds"] = np.array(self.times[: len(steps)])
         if self.strategies:
             history |= {f"weight of {name}": weights[:, i] for i, name in enumerate(problem.terms)}
         error = None
         with self.judging():
-            self.warn_of_overfitting(history)
+            if not self.trouble and (doubt := self.judge.overfitted()):
+                self.warnings.append(doubt)
             error = relative_error(self.model, problem) if problem.exact is not None else None
         names = list(problem.unknowns)
         found = torch.stack(self.found).cpu().double().numpy() if self.found else np.zeros((0, len(names)))
@@ -454,16 +399,3 @@ class _Run:
             self.stopped,
             self.warnings,
         )
-
-    def warn_of_overfitting(self, history: dict[str, np.ndarray]) -> None:
-        """Compare the loss with that on fresh points: a small loss may be a wrong answer."""
-        if not self.fresh or self.trouble:
-            return
-        last = max(self.fresh)
-        with torch.no_grad():
-            loss, fresh = float(self.objective.loss()), self.fresh[last]
-        if fresh > OVERFIT * loss:
-            self.warnings.append(
-                f"The loss on fresh points is {fresh:.1e}, the training loss {loss:.1e}: the points were fitted, "
-                "not the equation. Use more points, draw them again (Points(resample=...)), or adaptive ones."
-            )

@@ -1,0 +1,104 @@
+"""How a run is doing: its loss on points it does not train on, the weights to fall back on, and what broke."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from pinnedu.trainers.objective import Objective
+
+if TYPE_CHECKING:
+    from pinnedu.trainers.loop import _Run
+
+OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
+
+
+class Judge:
+    """Looks at a run from time to time, and keeps its last good and its best weights.
+
+    Parameters
+    ----------
+    run : the run
+    seed : int
+        Of the fresh points. They come from a stream of their own, so that looking does not change training.
+    """
+
+    def __init__(self, run: _Run, seed: int) -> None:
+        self.run = run
+        self.random = torch.Generator().manual_seed(seed)
+        self.fresh: dict[int, float] = {}  # step to loss on fresh points
+        self.kept = self.best = (0, copy.deepcopy(run.model.state_dict()))
+
+    def look(self, step: int) -> str:
+        """Measure the loss on fresh points and keep the weights; if something broke, keep nothing and say what."""
+        if trouble := self.diverged():
+            return trouble
+        objective = self.objective()
+        with torch.no_grad():
+            loss = float(objective.loss())
+        if trouble := self.broken(objective.first_terms().tolist(), f"on fresh points at step {step}"):
+            return trouble
+        self.fresh[step] = loss
+        self.kept = (step, copy.deepcopy(self.run.model.state_dict()))
+        if loss <= min(self.fresh.values()):
+            self.best = self.kept
+        return ""
+
+    def objective(self) -> Objective:
+        """The objective on fresh points, with the weights of the terms as they are in training."""
+        run, training = self.run, self.run.objective
+        # Uniform whatever the training points are: a grid drawn again would be the same grid.
+        sample = run.draw_points(replace(run.points, method="uniform"), self.random)
+        return Objective(
+            run.model, run.problem, sample, training.weights, training.derivatives, training.shares, team=run.team
+        )
+
+    def prefer_best(self) -> str:
+        """Return to the best weights looked at, and say so, if on the same fresh points they beat the present ones."""
+        step, weights = self.best
+        if step in (0, len(self.run.rows)):
+            return ""
+        model, objective = self.run.model, self.objective()
+        present = copy.deepcopy(model.state_dict())
+        with torch.no_grad():
+            now = float(objective.loss())
+            model.load_state_dict(weights)
+            if float(objective.loss()) < now:
+                return f"; the weights of step {step} are the best"
+        model.load_state_dict(present)
+        return ""
+
+    def diverged(self) -> str:
+        """What became NaN or infinite since the weights were last kept, in words; empty if nothing did."""
+        rows, since = self.run.rows, self.kept[0]
+        recent = torch.stack(rows[since:]).tolist() if len(rows) > since else []
+        for step, terms in enumerate(recent, start=since + 1):
+            if what := self.broken(terms, f"at step {step}"):
+                return what
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.run.model.parameters()):
+            return f"the weights became infinite or NaN at step {len(rows)}"
+        return ""
+
+    def broken(self, terms: list[float], where: str) -> str:
+        """Which term is NaN or infinite, in words; empty if none is."""
+        for term, value in zip(self.run.problem.terms, terms, strict=True):
+            if not math.isfinite(value):
+                return f"the term {term!r} of the loss became {value} {where}"
+        return ""
+
+    def overfitted(self) -> str:
+        """A warning if the loss is small on the training points only: then it may belong to a wrong answer."""
+        if not self.fresh:
+            return ""
+        with torch.no_grad():
+            loss, fresh = float(self.run.objective.loss()), self.fresh[max(self.fresh)]
+        if fresh <= OVERFIT * loss:
+            return ""
+        return (
+            f"The loss on fresh points is {fresh:.1e}, the training loss {loss:.1e}: the points were fitted, "
+            "not the equation. Use more points, draw them again (Points(resample=...)), or adaptive ones."
+        )
