@@ -73,13 +73,19 @@ def step(optimizer: str, points: int, width: int) -> dict[str, float]:
 
     torch.set_num_threads(1)
     problem = burgers()
-    model = MLP(problem, hidden=(width,) * 3)
-    at_rest = memory()
     chosen = pinnedu.Adam(1e-3) if optimizer == "Adam" else getattr(pinnedu, optimizer)()
-    run = fit(model, problem, optimizer=chosen, steps=8, seed=0, points=Points(points, 100, resample=0), progress=False)
+
+    def train(width: int, points: int, steps: int) -> pinnedu.Fit:
+        model = MLP(problem, hidden=(width,) * 3)
+        few = Points(points, 100, resample=0)
+        return fit(model, problem, optimizer=chosen, steps=steps, seed=0, points=few, progress=False)
+
+    train(2, 10, 2)  # what is imported and set up at the first step is no part of its memory
+    at_rest = memory()
+    run = train(width, points, 25)
     return {
         "seconds": float(np.median(np.diff(run.history["seconds"]))),
-        "weights": sum(weight.numel() for weight in model.parameters()),
+        "weights": sum(weight.numel() for weight in run.model.parameters()),
         "memory_mb": memory() - at_rest,
     }
 
