@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import resource
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -38,7 +40,7 @@ def memory() -> float:
     return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
-def one(system: str, problem: str, seed: int, seconds: float | None) -> dict[str, object]:
+def one(system: str, problem: str, seed: int, seconds: float | None, share: float) -> dict[str, object]:
     """One run, in this process."""
     if hasattr(os, "sched_setaffinity"):  # one core for each system, whatever its threads
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -46,6 +48,7 @@ def one(system: str, problem: str, seed: int, seconds: float | None) -> dict[str
     from watch import Watch
 
     task = TASKS[problem]()
+    task = replace(task, interior=round(share * task.interior), boundary=math.ceil(share * task.boundary))
     begin = time.process_time()
     module = importlib.import_module(SYSTEMS[system])
     imported, at_rest = time.process_time() - begin, memory()
@@ -74,13 +77,14 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, help="another time limit than the problem's own")
+    parser.add_argument("--share", type=float, default=1.0, help="of the problem's collocation points, as a fraction")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of field.json")
     parser.add_argument("--again", action="store_true", help="run what is there already")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         system, problem, seed = options.one
-        print(json.dumps(one(system, problem, int(seed), options.seconds)))
+        print(json.dumps(one(system, problem, int(seed), options.seconds, options.share)))
         return
     file = options.results / "field.json"
     environment = os.environ | {
@@ -96,7 +100,7 @@ def main() -> None:
                 runs = read(file)
                 if (key in runs and not options.again) or (system == "classical solver" and seed > 0):
                     continue
-                command = [sys.executable, __file__, "--one", system, problem, str(seed)]
+                command = [sys.executable, __file__, "--one", system, problem, str(seed), "--share", str(options.share)]
                 command += ["--seconds", str(options.seconds)] if options.seconds else []
                 done = subprocess.run(command, env=environment, capture_output=True, text=True)
                 if done.returncode:

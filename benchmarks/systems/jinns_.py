@@ -157,7 +157,9 @@ def advection(key, task: Task):
 
 def wake(key, task: Task, seed: int, method: str):
     """Navier-Stokes with two unknowns and a period that is learned."""
-    points, velocity = measurements(seed)
+    # A quasi-Newton method needs the same loss in each step: all measurements, five for each that the others draw.
+    batch, count = (task.boundary, 5000) if method == "natural gradient" else (None, 5 * task.boundary)
+    points, velocity = measurements(seed, count)
 
     class NavierStokes(PDENonStatio):
         def equation(self, t_xy, w, params):
@@ -192,9 +194,6 @@ def wake(key, task: Task, seed: int, method: str):
         method="uniform",
     )  # fmt: skip
     first_t = jnp.asarray(points[:, [2, 0, 1]])
-    batch = (
-        task.boundary if method == "natural gradient" else None
-    )  # a quasi-Newton method needs the same loss in each step
     observed = DataGeneratorObservations(
         key=key, obs_batch_size=batch, observed_pinn_in=first_t, observed_values=jnp.asarray(velocity)
     )
