@@ -93,11 +93,12 @@ execute: $(READY)
 
 # The stored results, which the book shows, lie in benchmarks/results: a new run does not touch them unless asked to.
 RESULTS ?= benchmarks/mine
+SHARES := $(if $(OPTIONS),,0.5 0.25)
 
 bench: $(BENCH)/.ready
 	$(call say,"Every system on every problem (three hours; what is done is not run again)")
 	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) $(OPTIONS)
-	@test -n "$(OPTIONS)" || for share in 0.5 0.25; do \
+	@for share in $(SHARES); do \
 	  $(BENCH)/bin/python benchmarks/run.py --results $(RESULTS)/share-$$share --share $$share \
 	    --problems advection wake --systems DeepXDE PINA "jinns, natural gradient" "jinns, self-scaled Broyden" || exit; \
 	done
