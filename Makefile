@@ -99,7 +99,7 @@ bench: $(BENCH)/.ready
 	$(call say,"Every system on every problem (three hours; what is done is not run again)")
 	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) $(OPTIONS)
 	@for share in $(SHARES); do \
-	  $(BENCH)/bin/python benchmarks/run.py --results $(RESULTS)/share-$$share --share $$share \
+	  $(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) --share $$share \
 	    --problems advection wake --systems DeepXDE PINA "jinns, natural gradient" "jinns, self-scaled Broyden" || exit; \
 	done
 	$(call say,"Costs of derivatives and of steps; starting each system (half an hour)")

@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, help="another time limit than the problem's own")
-    parser.add_argument("--share", type=float, default=1.0, help="of the problem's collocation points, as a fraction")
+    parser.add_argument("--share", type=float, default=1.0, help="of the collocation points, in (0, 1]; kept apart")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of field.json")
     parser.add_argument("--again", action="store_true", help="run what is there already")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
@@ -86,7 +86,8 @@ def main() -> None:
         system, problem, seed = options.one
         print(json.dumps(one(system, problem, int(seed), options.seconds, options.share)))
         return
-    file = options.results / "field.json"
+    folder = options.results if options.share == 1 else options.results / f"share-{options.share:g}"
+    file = folder / "field.json"
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "MKL_NUM_THREADS": "1",

@@ -22,7 +22,8 @@ class Judge:
 
     Parameters
     ----------
-    run : the run
+    run : _Run
+        The run to look at, with its model and its weights as they start.
     seed : int
         Of the fresh points. They come from a stream of their own, so that looking does not change training.
     """
@@ -56,6 +57,12 @@ class Judge:
         return Objective(
             run.model, run.problem, sample, training.weights, training.derivatives, training.shares, team=run.team
         )
+
+    def restore(self) -> str:
+        """Return to the weights that were kept last, and say so."""
+        step, weights = self.kept
+        self.run.model.load_state_dict(weights)
+        return f"the weights of step {step} are restored"
 
     def prefer_best(self) -> str:
         """Return to the best weights looked at, and say so, if on the same fresh points they beat the present ones."""

@@ -266,8 +266,8 @@ class _Run:
                 del record[len(self.times) :]
             self.stopped, interrupted = f"interrupted at step {len(self.rows)}", True
             if self.moving:
-                self.model.load_state_dict(self.judge.kept[1])
-                self.stopped += f" in mid-step; the weights of step {self.judge.kept[0]} are restored" * bool(self.rows)
+                restored = self.judge.restore()
+                self.stopped += f" in mid-step; {restored}" * bool(self.rows)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error) or self.team.size > 1:  # the others would wait for this one
                 raise
@@ -282,8 +282,7 @@ class _Run:
                 if interrupted and not self.trouble:
                     self.stopped += self.judge.prefer_best()
         if self.trouble:
-            self.model.load_state_dict(self.judge.kept[1])
-            self.stopped = f"{self.trouble}; the weights of step {self.judge.kept[0]} are restored"
+            self.stopped = f"{self.trouble}; {self.judge.restore()}"
             self.warnings.append(f"{self.stopped}: {remedy}.")
 
     @contextmanager

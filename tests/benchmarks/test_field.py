@@ -27,7 +27,7 @@ def test_every_system_ran_on_every_problem_with_every_seed(table):
 
 @pytest.mark.parametrize("share", ["0.5", "0.25"])
 def test_the_others_ran_with_fewer_points_as_well(table, share):
-    wanted = {(system, problem, seed) for system in NETWORKS[1:] for problem in PROBLEMS[3:] for seed in range(3)}
+    wanted = {(system, problem, seed) for system in NETWORKS[1:] for problem in ("advection", "wake") for seed in range(3)}
     assert set(table.load(HERE / "results" / f"share-{share}")) == wanted
 
 
