@@ -25,7 +25,7 @@ from pinnedu.conditions import Periodic
 from pinnedu.derivatives.jet import LinearCall, NoRule
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.device import out_of_memory
-from pinnedu.parameters import gradient, trainable_parameters, vector
+from pinnedu.parameters import assign, gradient, trainable_parameters, vector
 from pinnedu.problem import Problem, Sample
 
 BLOCK = 64
@@ -89,47 +89,47 @@ def jacobian(
     sample = {"interior": points} if isinstance(points, Tensor) else points
     memory: dict[str, Tensor] = {} if out is None else out
     proven = {} if proven is None else proven
+    trained, plain = tuple(trainable_parameters(model)), None
+    shapes = {name: own.shape for name, own in sample.items()}
     results: Found = {}
     for name, own in sample.items():
         size = len(own) if chunk is None or isinstance(problem.conditions.get(name), Periodic) else chunk
-        kind = (problem, own.shape, size, method, model.training, tuple(trainable_parameters(model)))
+        kind = (problem, shapes, size, method, model.training, trained)
         if name in proven and proven[name][0] == kind:
-            found = ways[proven[name][1]](model, problem, name, own, size, memory)
+            found = ways[proven[name][1]](model, problem, name, sample, size, memory)
             assert found is not None
         else:
-            wanted = _Plain(model, problem, name, own)
+            plain = _Plain(model, problem, sample) if plain is None else plain
             for way, compute in ways.items():
                 if method not in ("auto", way):
                     continue
-                found = compute(model, problem, name, own, size, memory)
-                if found is not None and not wanted.differs(found):
+                found = compute(model, problem, name, sample, size, memory)
+                if found is not None and not plain.differs(found):
                     proven[name] = kind, way
                     break
             else:
-                raise ValueError(wanted.refusal(method, found))
+                raise ValueError(plain.refusal(method, found))
         results |= found
     return {name: results[name] for name in problem.terms if name in results}
 
 
 class _Plain:
-    """The residuals r of a set by plain reverse mode, and the gradient of sum_n v_n r_n with random numbers v.
+    """All residuals r of a sample by plain reverse mode, and the gradient of sum_n v_n r_n with random numbers v.
 
     Random numbers see every entry of J. The residuals in their place would see nothing where they vanish.
     """
 
-    def __init__(self, model: nn.Module, problem: Problem, name: str, points: Tensor) -> None:
+    def __init__(self, model: nn.Module, problem: Problem, sample: Sample) -> None:
+        self.model, self.problem, self.sample = model, problem, sample
         self.weights = list(trainable_parameters(model).values())
-        self.evaluate = lambda points: problem.blocks(model, {name: points}, "taylor")
-        self.points = points
-        self.residuals, self.gradients, self.numbers = self.at(points)
+        self.residuals, self.gradients, self.numbers = self.at(sample)
 
-    def at(self, points: Tensor) -> tuple[dict[str, Tensor], ...]:
+    def at(self, sample: Sample) -> tuple[dict[str, Tensor], ...]:
         generator = torch.Generator().manual_seed(0)
         residuals, gradients, numbers = dict[str, Tensor](), dict[str, Tensor](), dict[str, Tensor]()
         with torch.enable_grad():
-            blocks = self.evaluate(points)
-            for left, (label, group) in enumerate(blocks.items(), start=1 - len(blocks)):
-                residual = torch.cat(group)
+            found = self.problem.residuals(self.model, sample)
+            for left, (label, residual) in enumerate(found.items(), start=1 - len(found)):
                 v = torch.randn(len(residual), dtype=torch.float64, generator=generator).to(residual)
                 gradients[label] = gradient(residual @ v, self.weights, keep=left < 0)
                 residuals[label], numbers[label] = residual.detach(), v
@@ -137,7 +137,7 @@ class _Plain:
 
     def differs(self, found: Found) -> str:
         """Which residuals or Jacobian are not those of plain reverse mode, but for rounding; empty if all are."""
-        return next((label for label in self.residuals if not self.same(label, *found[label])), "")
+        return next((label for label in found if not self.same(label, *found[label])), "")
 
     def same(self, label: str, residual: Tensor, rows: Tensor) -> bool:
         wanted, slope = self.residuals[label], self.gradients[label]
@@ -145,22 +145,26 @@ class _Plain:
             return True  # there is nothing to compare, and no step to take
         found = rows.T @ self.numbers[label]
         size = torch.linalg.vector_norm(rows, dim=0)  # each weight has a scale of its own
-        if _close(residual, wanted, wanted.abs().max()) and _close(found, slope, size + slope.abs()):
+        eps = torch.finfo(rows.dtype).eps
+        nothing = 1e3 * eps * max(float(other.abs().max()) for other in self.gradients.values())
+        if _close(residual, wanted, wanted.abs().max()) and _close(found, slope, size + slope.abs(), nothing):
             return True
-        # Where all cancels but for rounding, what is left is as large as what rounding of the points changes.
-        small = 1 + 4 * torch.finfo(rows.dtype).eps
-        residuals, gradients, _ = self.at(self.points * small)
+        # Where all cancels but for rounding, what is left is as large as what rounding of points and weights changes.
+        before = vector(self.weights)
+        assign(self.weights, before * (1 + 4 * eps * torch.arange(len(before)).remainder(3).to(before)))
+        residuals, gradients, _ = self.at({name: points * (1 + 4 * eps) for name, points in self.sample.items()})
+        assign(self.weights, before)
         noise, slope_noise = (residuals[label] - wanted).abs().max(), (gradients[label] - slope).abs().max()
         return (
             not self.random(label)
             and _close(residual, wanted, wanted.abs().max(), 1e3 * noise)
-            and _close(found, slope, size + slope.abs(), 1e3 * slope_noise)
+            and _close(found, slope, size + slope.abs(), nothing + 1e3 * slope_noise)
         )
 
     def random(self, label: str) -> bool:
         """Whether the same points give other residuals each time."""
         wanted = self.residuals[label]
-        return not _close(self.at(self.points)[0][label], wanted, wanted.abs().max())
+        return not _close(self.at(self.sample)[0][label], wanted, wanted.abs().max())
 
     def refusal(self, method: str, found: Found | None) -> str:
         """Why there is no such Jacobian, in one sentence."""
@@ -190,9 +194,10 @@ def _close(found: Tensor, wanted: Tensor, scale: Tensor, noise: Tensor | float =
 
 
 def _by_layers(
-    model: nn.Module, problem: Problem, name: str, points: Tensor, chunk: int, memory: dict[str, Tensor]
+    model: nn.Module, problem: Problem, name: str, sample: Sample, chunk: int, memory: dict[str, Tensor]
 ) -> Found | None:
     """The fast path for one set of points, or None where it does not apply."""
+    points = sample[name]
     weights, columns, place = trainable_parameters(model), 0, {}
     for weight in weights.values():
         place[id(weight)] = slice(columns, columns := columns + weight.numel())
@@ -288,12 +293,12 @@ class _Residuals(nn.Module):
 
 
 def _by_func(
-    model: nn.Module, problem: Problem, name: str, points: Tensor, chunk: int, memory: dict[str, Tensor]
+    model: nn.Module, problem: Problem, name: str, sample: Sample, chunk: int, memory: dict[str, Tensor]
 ) -> Found | None:
     """Any weights: reverse mode for each point, batched by ``torch.func.vmap``; None where that cannot be done."""
     weights = {f"model.{label}": weight.detach() for label, weight in trainable_parameters(model).items()}
     residuals = partial(torch.func.functional_call, _Residuals(model, problem, name))
-    pairs = isinstance(problem.conditions.get(name), Periodic)
+    points, pairs = sample[name], isinstance(problem.conditions.get(name), Periodic)
     own = points.view(2, -1, points.shape[1]).transpose(0, 1) if pairs else points[:, None]
 
     def with_values(values: dict[str, Tensor], point: Tensor) -> tuple[Any, Any]:
@@ -304,10 +309,10 @@ def _by_func(
         slopes, values = torch.func.vmap(
             torch.func.jacrev(with_values, has_aux=True), in_dims=(None, 0), chunk_size=chunk
         )(weights, own)
-    except (NoRule, RuntimeError) as error:
+    except (NoRule, RuntimeError, ValueError) as error:  # plain reverse mode could: torch.func, or a jet, knows no such operation
         if out_of_memory(error):
             raise
-        return None  # an operation that jets or torch.func do not know
+        return None
     return {
         label: (
             torch.cat(values[label]),
@@ -318,16 +323,19 @@ def _by_func(
 
 
 def _by_rows(
-    model: nn.Module, problem: Problem, name: str, points: Tensor, chunk: int, memory: dict[str, Tensor]
+    model: nn.Module, problem: Problem, name: str, sample: Sample, chunk: int, memory: dict[str, Tensor]
 ) -> Found:
-    """Any model and any equation: a backward pass for each residual, several together where torch can."""
+    """Any model and any equation: a backward pass for each residual, several together where torch can.
+
+    On the whole sample, as in the loss: a model that mixes its rows sees those of other sets too.
+    """
     weights = list(trainable_parameters(model).values())
     with torch.enable_grad():
-        blocks = problem.blocks(model, {name: points}, "taylor")
+        found = problem.residuals(model, sample)
     results: Found = {}
-    for label, group in blocks.items():
-        residual = torch.cat(group)
-        count = max(1, min(len(residual), ROWS // len(points)))
+    for label in problem.equations if name == "interior" else (name,):
+        residual = found[label]
+        count = max(1, min(len(residual), ROWS // sum(map(len, sample.values()))))
         rows = [_rows(residual, weights, start, count) for start in range(0, len(residual), count)]
         results[label] = residual.detach(), torch.cat(rows)
     return results

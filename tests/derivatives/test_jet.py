@@ -148,6 +148,35 @@ def test_integer_powers_are_exact_at_zero():
     assert [float(value.max()) for value in values.values()] == [0, 0, 0, 0, factorial(4), 0]
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x**9, lambda x: abs(x) ** 2.5, lambda x: abs(x) ** 3.5, torch.abs, lambda x: x**2.0, lambda x: x**12, torch.relu],
+)  # fmt: skip
+def test_powers_and_kinks_at_zero_are_as_autograd_has_them(function):
+    points = torch.tensor([[0.0, 0.3], [0.0, 0.0], [-0.4, 0.0], [0.7, -0.2]], dtype=torch.float64)
+
+    class Model(nn.Module):
+        def forward(self, points):
+            return function(points)
+
+    requests = [(i, (j, k)) for i in (0, 1) for j in range(3) for k in range(3 - j)] + [(0, Laplacian((0, 1)))]
+    found, expected = taylor(Model(), points, requests), nested_autograd(Model(), points, requests)
+    for request in requests:
+        torch.testing.assert_close(found[request], expected[request], rtol=1e-12, atol=1e-14)
+
+
+def test_a_tape_is_handed_on_and_belongs_to_one_jet():
+    tape = []
+    plan = Plan.of(frozenset([(1, 0)]), 2)
+    jet, other = Jet.seed(POINTS, plan, tape), Jet.seed(POINTS, plan)
+    for made in (jet + 1, 2 * torch.sin(jet), jet[:, :1], torch.cat([jet, OTHER], 1), jet**2.5, jet.unbind(1)[0], abs(jet)):
+        assert made.tape is tape
+    assert F.linear(other, MIX).tape is None
+    assert tape == []
+    F.linear(jet, MIX)
+    assert [call.weight is MIX for call in tape] == [True]
+
+
 def test_no_rule_is_without_a_test(monkeypatch):
     used = set()
 

@@ -60,7 +60,7 @@ def test_balanced_gradients_have_one_norm():
     for name, residual in PAIR.residuals(loss.model, loss.sample, "autograd").items():
         norms[name] = float(gradient(0.5 * residual.square().mean(), loss.model).norm())
     for name in PAIR.terms:
-        assert loss.weights[name] * norms[name] == pytest.approx(sum(norms.values()), rel=1e-9)
+        assert loss.loss_weights[name] * norms[name] == pytest.approx(sum(norms.values()), rel=1e-9)
 
 
 @pytest.mark.parametrize("factorized", [False, True])
@@ -72,7 +72,7 @@ def test_balanced_kernels_have_one_trace(factorized):
         for name, (_, rows) in jacobian(loss.model, PAIR, loss.sample, method="func").items()
     }
     for name in PAIR.terms:
-        assert loss.weights[name] * traces[name] == pytest.approx(sum(traces.values()), rel=1e-9)
+        assert loss.loss_weights[name] * traces[name] == pytest.approx(sum(traces.values()), rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", [GradientBalance, TangentKernelBalance])
@@ -80,14 +80,14 @@ def test_after_the_first_update_weights_move_by_an_average_every_so_many_steps(k
     loss, other = objective(), objective()
     other.model, other.sample = loss.model, loss.sample
     strategy = kind(every=10, momentum=0.7)
-    loss.weights = dict.fromkeys(PAIR.terms, 2.0)
+    loss.loss_weights = dict.fromkeys(PAIR.terms, 2.0)
     for step in (2, 10, 12):
         strategy.update(loss, step)
-    assert loss.weights == dict.fromkeys(PAIR.terms, 2.0)
+    assert loss.loss_weights == dict.fromkeys(PAIR.terms, 2.0)
     strategy.update(other, 1)
     strategy.update(loss, 11)
     for name in PAIR.terms:
-        assert loss.weights[name] == pytest.approx(0.7 * 2 + 0.3 * other.weights[name])
+        assert loss.loss_weights[name] == pytest.approx(0.7 * 2 + 0.3 * other.loss_weights[name])
 
 
 def test_a_term_that_holds_already_keeps_its_weight():
@@ -96,8 +96,8 @@ def test_a_term_that_holds_already_keeps_its_weight():
     for strategy in (GradientBalance(), TangentKernelBalance()):
         loss = Objective(model, problem, problem.sample(FEW))
         strategy.update(loss, 1)
-        assert loss.weights["initial"] == 1.0
-        assert loss.weights["left"] > 1.0
+        assert loss.loss_weights["initial"] == 1.0
+        assert loss.loss_weights["left"] > 1.0
 
 
 # --- causal weights
@@ -133,7 +133,7 @@ def test_causal_weights_are_one_where_the_equation_holds(closed_form):
 
 
 def weighed():
-    loss = objective(weights={"start": 3.0})
+    loss = objective(loss_weights={"start": 3.0})
     Causal(epsilon=0.1, chunks=5).update(loss, 1)
     return loss
 
@@ -222,7 +222,7 @@ def test_quasi_newton_does_not_remember_a_loss_of_other_weights(decay):
     loss = objective(decay)
     step = _Broyden(SelfScaledBroyden(), loss.model)
     step(loss)
-    loss.weights = {"decay": 1.0, "start": 100.0}
+    loss.loss_weights = {"decay": 1.0, "start": 100.0}
     before = float(loss.loss().detach())
     step(loss)
     assert step.loss_before == pytest.approx(before, rel=1e-12)
