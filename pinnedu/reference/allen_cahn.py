@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 def initial(x: ArrayLike) -> Array:
     """The initial value, x^2 cos(pi x)."""
     x = np.asarray(x, dtype=np.float64)
-    return x**2 * np.cos(pi * x)
+    return np.asarray(x**2 * np.cos(pi * x))
 
 
 def exact(
