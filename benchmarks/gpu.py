@@ -11,6 +11,7 @@ a stop loses nothing, and a part that fails leaves the others alone. What they m
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib
 import importlib.util
@@ -187,10 +188,8 @@ def _descendants(pid: int) -> Iterable[int]:
 
 
 def _signal(send: Callable[[int, int], None], pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         send(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _part(name: str, function: str, seconds: str, file: str, device: str, small: str) -> None:
