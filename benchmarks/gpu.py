@@ -233,9 +233,10 @@ def about(device: str) -> dict[str, Any]:
         reason = str(error).strip().splitlines()[0]
         raise SystemExit(f"No CUDA device can be used here ({reason}). A dry run: make gpu DEVICE=cpu") from None
     card = torch.cuda.get_device_properties(0)
-    driver = subprocess.run(
-        ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True, check=False
-    ).stdout.split()
+    ask = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    driver: list[str] = []
+    with contextlib.suppress(OSError):
+        driver = subprocess.run(ask, capture_output=True, text=True, check=False).stdout.split()
     return found | {
         "card": card.name,
         "memory_gb": round(card.total_memory / 1e9),
