@@ -23,11 +23,16 @@ from torch import Tensor
 from watch import Watch
 
 from pinnedu import (
+    KFAC,
     LBFGS,
     MLP,
+    SOAP,
+    SPRING,
     Adam,
     GaussNewton,
+    GaussNewtonCG,
     HardConstraint,
+    Muon,
     PeriodicEmbedding,
     Points,
     Problem,
@@ -374,6 +379,11 @@ METHODS = {
     "L-BFGS": Method(LBFGS, Points(4000, resample=100)),
     "self-scaled Broyden": Method(SelfScaledBroyden, Points(4000), 20_000),
     "Gauss-Newton": Method(lambda: GaussNewton(momentum=0.9), Points(2000, resample=1), 200_000),
+    "SPRING": Method(SPRING, Points(1000, resample=1)),
+    "Gauss-Newton, CG": Method(GaussNewtonCG, Points(4000)),
+    "K-FAC": Method(KFAC, Points(4000)),
+    "SOAP": Method(SOAP, Points(4000)),
+    "Muon": Method(Muon, Points(4000)),
 }
 """A method more is a line more."""
 
