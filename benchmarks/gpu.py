@@ -46,14 +46,14 @@ class Part:
 
 
 PARTS = {
-    "tests": Part("gpu_parts:tests", 90),
-    "steps": Part("gpu_parts:steps", 85),
-    "compiled": Part("gpu_parts:compiled", 80),
-    "processor": Part("gpu_parts:processor", 35),
+    "tests": Part("gpu_parts:tests", 85),
+    "steps": Part("gpu_parts:steps", 75),
+    "compiled": Part("gpu_parts:compiled", 70),
+    "processor": Part("gpu_parts:processor", 30),
     "derivatives": Part("gpu_parts:derivatives", 20),
-    "burgers": Part("gpu_parts:burgers", 45),
+    "burgers": Part("gpu_parts:burgers", 40),
     "allen_cahn": Part("gpu_parts:allen_cahn", 50),
-    "large": Part("gpu_parts:large", 72),
+    "large": Part("gpu_parts:large", 105),
 }
 
 
