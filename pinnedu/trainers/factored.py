@@ -101,6 +101,8 @@ class FactoredJacobian:
             }
             with torch.enable_grad(), recording() as tape:
                 blocks = objective.problem.blocks(objective.model, {name: points}, "taylor", unknowns)
+            if not blocks:  # a set that no residual lives on, as the interior of a regression
+                continue
             if not _all_in_layers(weights, tape, unknowns):
                 raise NotFactored
             self._find_layers(tape, place)
