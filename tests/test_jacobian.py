@@ -422,3 +422,11 @@ def test_two_threads_take_jacobians_of_their_own_models():
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(work, range(2))) == [True, True]
+def test_a_problem_without_equations():
+    """The interior has points and no residuals: a regression."""
+    box = Box(x=(0, 1))
+    problem = Problem(box, {}, {"data": Observed(box.grid(5), u=torch.arange(5.0, dtype=torch.float64))})
+    model = MLP(problem, hidden=(3,))
+    for method in ("auto", "layers"):
+        ((name, (residual, rows)),) = jacobian(model, problem, problem.sample(Points(4)), method=method).items()
+        assert (name, len(residual), rows.shape) == ("data", 5, (5, 10))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pinnedu.checks import as_number, shown, whole
 from pinnedu.domain import check_resample
 from pinnedu.parameters import assign, trainable_parameters, vector
+from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
 from pinnedu.trainers.parallel import ALONE, Team
@@ -78,22 +79,22 @@ class _LevenbergMarquardt:
     def __init__(self, options: GaussNewton, model: nn.Module) -> None:
         self.options = options
         self.weights = list(trainable_parameters(model).values())
+        self.start = vector(self.weights)  # where the present step began
         self.mu: float | None = None
         self.raise_by = 2.0
         self.last: Tensor | None = None
         self.memory: dict[str, Tensor] = {}  # matrices of this size are dear to allocate anew
 
     def __call__(self, objective: Objective) -> Tensor:
-        linear = objective.linearize()
-        tangent = _Tangent(linear.pairs, self.memory, objective.team)
+        tangent = self.tangent(objective)
         loss = 0.5 * tangent.dot(tangent.residual, tangent.residual)
         if not (math.isfinite(loss) and math.isfinite(tangent.largest)):
             raise Finished("no step can be taken where a residual or its Jacobian is not finite")
         if self.mu is None:
             self.mu = self.options.damping * tangent.largest
-        start = vector(self.weights)  # a step that is not taken is undone from here, to the last bit
+        start = self.start = vector(self.weights)  # a step that is not taken is undone from here, to the last bit
         for _ in range(self.options.trials):
-            delta, bend = self.propose(objective, tangent, start)
+            delta, bend = self.propose(objective, tangent)
             if delta is not None:
                 bent = delta if bend is None else delta + 0.5 * bend
                 residual = self.residual(objective, tangent, start + bent)
@@ -102,13 +103,23 @@ class _LevenbergMarquardt:
                     gain = min(change / predicted, 1.0)
                     self.mu = max(self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-16 * tangent.largest)
                     self.raise_by, self.last = 2.0, bent
-                    return linear.terms
+                    return objective.linearized_terms
                 assign(self.weights, start)
             self.last = None  # only pulled towards zero does a step surely go down
             self.mu *= self.raise_by
             self.raise_by *= 2
         self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
         raise Finished("no step lowers the loss any more")
+
+    def tangent(self, objective: Objective) -> _Tangent:
+        """The residuals at the present weights, and what is known of their derivative."""
+        if not self.memory:
+            rows, columns = sum(map(len, objective.sample.values())), sum(map(Tensor.numel, self.weights))
+            needed = (rows * columns + 2 * min(rows, columns) ** 2) * self.weights[0].element_size()
+            what = f"{type(self.options).__name__} with {rows} residuals and {columns} weights"
+            remedy = "use fewer points, or SPRING or GaussNewtonCG, which never write the Jacobian down"
+            require_memory(what, needed, self.weights[0].device, remedy)
+        return _Tangent(objective.linearize().pairs, self.memory, objective.team)
 
     def state(self) -> dict[str, Any]:
         return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}
@@ -117,9 +128,7 @@ class _LevenbergMarquardt:
         self.mu, self.raise_by = state["mu"], state["raise_by"]
         self.last = None if state["last"] is None else state["last"].to(self.weights[0])
 
-    def propose(
-        self, objective: Objective, tangent: _Tangent, start: Tensor
-    ) -> tuple[Tensor | None, Tensor | None]:
+    def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
         """A step for the present mu and its bend; no step where mu is too small to trust one."""
         assert self.mu is not None
         if not tangent.factor(self.mu):
@@ -131,8 +140,8 @@ class _LevenbergMarquardt:
             delta = pull + tangent.solve(tangent.residual + tangent.image(pull))
         if not self.options.acceleration:
             return delta, None
-        probed = self.residual(objective, tangent, start + PROBE * delta)
-        assign(self.weights, start)
+        probed = self.residual(objective, tangent, self.start + PROBE * delta)
+        assign(self.weights, self.start)
         # Second derivative of the residuals along the step, by a difference with the known slope.
         second = (2 / PROBE) * ((probed - tangent.residual) / PROBE - tangent.image(delta))
         bend = tangent.solve(second)

@@ -109,6 +109,7 @@ class Objective:
         self.program: Compiled | None = None  # computes loss and gradient where the step is compiled
         self._kept: tuple[list[Any], Evaluation] | None = None
         self._vector: tuple[list[float], Tensor] | None = None
+        self.linearized_terms = torch.zeros(0)  # the terms where the residuals were linearized last
         self._memory: dict[str, Tensor] = {}
         self._proven: dict[str, Any] = {}
 
@@ -223,6 +224,7 @@ class Objective:
             (scale * residual, rows.mul_(scale[:, None]))
             for scale, (residual, rows) in zip(scales, found.values(), strict=True)
         ]
+        self.linearized_terms = terms
         return Linearization(pairs, terms)
 
     def scale(self, name: str, residual: Tensor) -> Tensor:

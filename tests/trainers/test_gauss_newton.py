@@ -188,12 +188,12 @@ def test_a_bend_that_is_too_long_is_refused():
     step, objective, _, _ = started(40, acceleration=1e9)
     tangent = _Tangent(objective.linearize().pairs, {})
     step.mu, start = 1e-3 * tangent.largest, vector(step.weights)
-    delta, bend = step.propose(objective, tangent, start)
+    delta, bend = step.propose(objective, tangent)
     ratio = 2 * float(bend.norm() / delta.norm())
     assert ratio > 0
     for acceleration, taken in ((1.01 * ratio, True), (0.99 * ratio, False)):
         step.options = GaussNewton(acceleration=acceleration)
-        assert (step.propose(objective, tangent, start)[0] is not None) == taken
+        assert (step.propose(objective, tangent)[0] is not None) == taken
     assert torch.equal(vector(step.weights), start)
 
 
