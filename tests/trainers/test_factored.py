@@ -54,7 +54,7 @@ def objective_of(make, dtype=torch.float64, weights=None):
     model = make(problem)
     model.unknowns = nn.ParameterDict({"k": torch.tensor(0.5, dtype=torch.float64)})
     model = model.to(dtype)
-    return Objective(model, problem, problem.sample(Points(8, 4), dtype=dtype), weights=weights or {"one": 3.0})
+    return Objective(model, problem, problem.sample(Points(8, 4), dtype=dtype), loss_weights=weights or {"one": 3.0})
 
 
 def rows_of(objective):
