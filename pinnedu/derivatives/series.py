@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pinnedu.field import Laplacian, Order
+from pinnedu.derivatives.requests import Laplacian, Order
 
 if TYPE_CHECKING:
     from pinnedu.derivatives.jet import Jet
@@ -78,12 +78,17 @@ class Plan:
             chains.append(((own, 0, 1.0), *((unit, unit, 0.5) for unit in units)))
         return Plan((*ordered, *laplacians), tuple(products), tuple(chains))
 
+    @staticmethod
+    def scale(what: Order | Laplacian) -> int:
+        """The derivative over the coefficient: a factorial; pure second derivatives are twice their coefficients."""
+        return 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
+
     def derivative(self, jet: Jet, what: Order | Laplacian) -> Tensor:
         """Turn the coefficient of a jet into the derivative, of the jet's full shape."""
         coefficient = jet.coefficients[self.indices.index(what)]
         if coefficient is None:
             return torch.zeros_like(jet.value)
-        scale = 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
+        scale = self.scale(what)
         return (coefficient if scale == 1 else scale * coefficient).expand(jet.shape)
 
 

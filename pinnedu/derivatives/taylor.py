@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pinnedu.derivatives.autograd import nested_autograd
 from pinnedu.derivatives.jet import Jet, NoRule, Plan
-from pinnedu.field import Laplacian, Order, Request
+from pinnedu.derivatives.requests import Laplacian, Order, Request
 
 _warned: set[str] = set()
 

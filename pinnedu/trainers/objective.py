@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from pinnedu.field import Engine
+from pinnedu.derivatives import Engine
 from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.parallel import ALONE, Team
