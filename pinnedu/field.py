@@ -292,7 +292,7 @@ def given(points: Tensor, coordinates: Sequence[str], numbers: Mapping[str, Tens
 # --- how an operation is done with values, and done again with series
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Operand:
     """Stands in a remembered operation where an expression stood."""
 
@@ -302,10 +302,21 @@ class _Operand:
 def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Apply a function to the values, and remember how."""
     quantities: list[Expression] = []
-    _over(lambda item: quantities.append(item) if isinstance(item, Expression) else None, (args, kwargs))
-    like = quantities[0].value
-    args, kwargs = _over(lambda item: _from_numpy(item, like) if isinstance(item, np.ndarray) else item, (args, kwargs))
-    values = _over(lambda item: item.value if isinstance(item, Expression) else item, (args, kwargs))
+    arrays: list[Any] = []
+
+    def value_of(item: Any) -> Any:
+        if isinstance(item, Expression):
+            quantities.append(item)
+            return item.value
+        if isinstance(item, np.ndarray):
+            arrays.append(item)
+        return item
+
+    values = _over(value_of, args), _over(value_of, kwargs)
+    if arrays:
+        like = quantities[0].value
+        args, kwargs = _over(lambda item: _from_numpy(item, like) if isinstance(item, np.ndarray) else item, (args, kwargs))
+        return _call(function, *args, **kwargs)
     return _remember(function, args, kwargs, function(*values[0], **values[1]), quantities)
 
 
@@ -316,13 +327,12 @@ def _remember(function: Any, args: Any, kwargs: Any, result: Any, quantities: Se
         return type(result)([_remember(partial(_part, function, i), args, kwargs, part, quantities) for i, part in parts])
     if not isinstance(result, Tensor) or not (result.is_floating_point() or result.is_complex()):
         return result
-    name = getattr(function, "__name__", "")
-    if name.endswith("_") and not name.endswith("__") and isinstance(args[0], Expression):
+    if getattr(function, "__name__", "").endswith("_") and isinstance(args[0], Expression):
         args[0]._refuse("that was changed in place cannot be differentiated: choose values by torch.where")
     points = next((item._points for item in quantities if item._points is not None), None)
     by_coordinates = all(item._by_coordinates for item in quantities)
     if points is None or points in result.shape:
-        made = _over(lambda item: _Operand(item._source()) if isinstance(item, Expression) else item, (args, kwargs))
+        made = _over(_to_operand, args), _over(_to_operand, kwargs)
         return Expression(quantities[0]._coordinates, partial(_apply, function, *made), result, None, points, by_coordinates)
     made = Expression(quantities[0]._coordinates, partial(_same, result), result, None, points, by_coordinates)
     if result.numel() > 1:
@@ -357,6 +367,10 @@ def _over(function: Callable[[Any], Any], item: Any) -> Any:
     if isinstance(item, dict):
         return {key: _over(function, entry) for key, entry in item.items()}
     return function(item)
+
+
+def _to_operand(item: Any) -> Any:
+    return _Operand(item._source()) if isinstance(item, Expression) else item
 
 
 def _from_numpy(array: np.ndarray[Any, Any], like: Tensor) -> Tensor:
