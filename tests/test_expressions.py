@@ -48,7 +48,7 @@ class Graph:
     @classmethod
     def __torch_function__(cls, function, types, args=(), kwargs=None):
         own = next(item for item in (*args, *(args[0] if isinstance(args[0], list | tuple) else ())) if isinstance(item, Graph))
-        strip = lambda item: item.tensor if isinstance(item, Graph) else item  # noqa: E731
+        strip = lambda item: item.tensor if isinstance(item, Graph) else item
         args = [list(map(strip, item)) if isinstance(item, list | tuple) else strip(item) for item in args]
         return Graph(function(*args, **(kwargs or {})), own.points)
 
@@ -100,8 +100,7 @@ EXPRESSIONS = {
     + (abs(u) * (x % 0.3)).x,
     "signs": lambda u, v, x, y, k, points: (-(u * v)).x + (-u.x * +v).x - (1 - u).y,
     "all coordinates at once": lambda u, v, x, y, k, points: (torch.sum(points**2, dim=1) * u.x).x + (points[:, 1] * v).y,
-    if False
-    else torch.sqrt(torch.sum(torch.stack([u.x, u.y]) ** 2, dim=0)).x,
+    "norm of a gradient": lambda u, v, x, y, k, points: torch.sqrt(torch.sum(torch.stack([u.x, u.y]) ** 2, dim=0)).x,
     "a table of numbers": lambda u, v, x, y, k, points: (torch.sum(torch.stack([c * x**i for i, c in enumerate(TABLE)]), dim=0) * u).xx,
 }
 
@@ -170,13 +169,14 @@ def test_other_engines(name):
     model = Waves(0.9, -0.4)
     expected = oracle(EXPRESSIONS[name], model)
     assert close(residual(EXPRESSIONS[name], model, "finite-differences"), expected, 1e-5)
-    assert close(residual(EXPRESSIONS[name], model, hutchinson(2, "coordinates")), expected, 1e-10)
+    if name != "Laplacian":  # which is drawn at random; all else is exact
+        assert close(residual(EXPRESSIONS[name], model, hutchinson(2)), expected)
 
 
 @pytest.mark.parametrize("name", EXPRESSIONS)
 @pytest.mark.parametrize("method", ["layers", "func"])
 def test_the_jacobian_is_exact(name, method):
-    model = MLP(problem(EXPRESSIONS[name]), (5,), seed=1)
+    model = MLP(problem(EXPRESSIONS[name]), (5,))
     model.unknowns = nn.ParameterDict({"k": nn.Parameter(torch.tensor(1.3, dtype=torch.float64))})
     own = problem(EXPRESSIONS[name])
     got, rows = jacobian(model, own, POINTS, method=method)["e"]
