@@ -90,7 +90,7 @@ class Expression:
                 "the chain rule, or use functions such as torch.exp, torch.sin, powers and torch.where."
             ) from None
         if isinstance(jet, Jet):
-            return plan.derivative(jet, what)
+            return jet.derivative(what)
         if self._points is not None and jet.ndim == 0:
             raise ValueError("A number that is the same at all points, such as a mean over them, has no derivative.")
         return torch.zeros_like(jet)
@@ -169,6 +169,9 @@ class Expression:
 
     def __int__(self) -> int:
         return int(self.value)
+
+    def __getitem__(self, index: Any) -> Any:
+        return _call(operator.getitem, self, index)
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))
@@ -334,10 +337,10 @@ def _remember(function: Any, args: Any, kwargs: Any, result: Any, quantities: Se
     if points is None or points in result.shape:
         made = _over(_to_operand, args), _over(_to_operand, kwargs)
         return Expression(quantities[0]._coordinates, partial(_apply, function, *made), result, None, points, by_coordinates)
-    made = Expression(quantities[0]._coordinates, partial(_same, result), result, None, points, by_coordinates)
+    number = Expression(quantities[0]._coordinates, partial(_same, result), result, None, points, by_coordinates)
     if result.numel() > 1:
-        made._refuse("that does not have one value for each point cannot be differentiated: differentiate first")
-    return made
+        number._refuse("that does not have one value for each point cannot be differentiated: differentiate first")
+    return number
 
 
 def _apply(function: Any, args: Any, kwargs: Any, plan: Plan) -> Any:
@@ -425,7 +428,7 @@ def _operator(function: Callable[..., Any], swapped: bool = False) -> Callable[.
     return apply
 
 
-for _name in "add sub mul truediv pow floordiv mod matmul neg pos abs lt le gt ge eq ne getitem".split():
+for _name in "add sub mul truediv pow floordiv mod matmul neg pos abs lt le gt ge eq ne".split():
     setattr(Expression, f"__{_name}__", _operator(getattr(operator, _name)))
 for _name in "add sub mul truediv pow floordiv mod matmul".split():
     setattr(Expression, f"__r{_name}__", _operator(getattr(operator, _name), swapped=True))

@@ -69,8 +69,8 @@ for _name in "add sub mul truediv pow mod".split():
     setattr(Graph, f"__r{_name}__", _swapped)
 for _name in "neg pos abs getitem".split():
     setattr(Graph, f"__{_name}__", both_sides(getattr(operator, _name))[0])
-for _name in "lt gt le ge".split():
-    setattr(Graph, f"__{_name}__", lambda a, b, f=getattr(operator, _name): f(a.tensor, b.tensor if isinstance(b, Graph) else b))
+for _name in "lt gt le ge".split():  # constant piece by piece
+    setattr(Graph, f"__{_name}__", lambda a, b, apply=both_sides(getattr(operator, _name))[0]: apply(a, b).tensor)  # noqa: B008
 
 EXPRESSIONS = {
     "conservation form": lambda u, v, x, y, k, points: ((1 + u) * u.x).x,
@@ -101,7 +101,7 @@ EXPRESSIONS = {
     "signs": lambda u, v, x, y, k, points: (-(u * v)).x + (-u.x * +v).x - (1 - u).y,
     "all coordinates at once": lambda u, v, x, y, k, points: (torch.sum(points**2, dim=1) * u.x).x + (points[:, 1] * v).y,
     "norm of a gradient": lambda u, v, x, y, k, points: torch.sqrt(torch.sum(torch.stack([u.x, u.y]) ** 2, dim=0)).x,
-    "a table of numbers": lambda u, v, x, y, k, points: (torch.sum(torch.stack([c * x**i for i, c in enumerate(TABLE)]), dim=0) * u).xx,
+    "a table of numbers": lambda u, v, x, y, k, points: (sum(c * x**i for i, c in enumerate(TABLE)) * u).xx,
 }
 
 
@@ -239,7 +239,7 @@ VALUES = Waves(0.9, -0.4)(POINTS).detach()
         (lambda u: u * 1.0 if hasattr(u, "shape") and not hasattr(u, "nothing") else -u, VALUES[:, 0]),
         (lambda u: torch.zeros(u.shape, dtype=u.dtype, device=u.device) + u, VALUES[:, 0]),
         (lambda u, k: u if k > 1 and float(k) > 1 else -u, VALUES[:, 0]),
-        (lambda u, x: torch.cat([part for part in torch.split(u * 1, 5)]), VALUES[:, 0]),
+        (lambda u, x: torch.cat(list(torch.split(u * 1, 5))), VALUES[:, 0]),
     ],
 )
 def test_as_a_tensor(equation, expected):

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from pinnedu import MLP, Box, HardConstraint, ModifiedMLP, Observed, On, Periodic, PeriodicEmbedding, Points, Problem
-from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.jacobian import jacobian
+from pinnedu.parameters import trainable_parameters
 
 BOX = Box(x=(0, 1), t=(0, 1))
 MEASURED = torch.rand(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -79,7 +80,7 @@ CASES = {
 
 def one_by_one(model, problem, sample):
     """The definition: a backward pass through nested autograd for each residual."""
-    weights = list(weights_of(model).values())
+    weights = list(trainable_parameters(model).values())
     found = {}
     for name, residual in problem.residuals(model, sample, "autograd").items():
         rows = [
@@ -100,7 +101,7 @@ def test_layers_func_and_the_definition_agree(case):
     defined = one_by_one(model, problem, sample)
     residuals = problem.residuals(model, sample)
     assert list(by_layers) == list(by_func) == list(residuals) == list(problem.terms)
-    columns = sum(weight.numel() for weight in weights_of(model).values())
+    columns = sum(weight.numel() for weight in trainable_parameters(model).values())
     for name, (residual, rows) in by_layers.items():
         assert rows.shape == (len(residuals[name]), columns)
         assert not rows.requires_grad
@@ -124,15 +125,15 @@ def test_times_the_residual_it_is_the_gradient_of_the_loss():
     model, sample = mlp(FLOW), FLOW.sample(Points(6, 4))
     gradient = sum(rows.T @ residual for residual, rows in jacobian(model, FLOW, sample).values())
     loss = sum(residual.square().sum() / 2 for residual in FLOW.residuals(model, sample).values())
-    expected = torch.autograd.grad(loss, list(weights_of(model).values()))
+    expected = torch.autograd.grad(loss, list(trainable_parameters(model).values()))
     assert torch.allclose(gradient, torch.cat([g.flatten() for g in expected]), rtol=1e-10, atol=1e-12)
 
 
 def test_unknowns_have_a_column():
     model = mlp(FLOW)
     points = BOX.sample(6, "uniform")
-    place = list(weights_of(model)).index("unknowns.nu")
-    start = sum(weight.numel() for weight in list(weights_of(model).values())[:place])
+    place = list(trainable_parameters(model)).index("unknowns.nu")
+    start = sum(weight.numel() for weight in list(trainable_parameters(model).values())[:place])
     _, rows = jacobian(model, FLOW, points)["momentum"]
     nu = model.unknowns["nu"]
     nu.data += 1
@@ -233,5 +234,5 @@ def test_a_chunk_without_points_is_refused():
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers' or 'func'"):
+    with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers', 'func' or 'rows'"):
         jacobian(mlp(HEAT), HEAT, BOX.sample(4), method="magic")

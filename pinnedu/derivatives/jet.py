@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pinnedu.derivatives.requests import Laplacian, Order
 from pinnedu.derivatives.series import (
     Coefficients,
     Elementary,
@@ -37,23 +37,37 @@ class NoRule(TypeError):
 
 
 class Jet:
-    """Taylor coefficients of a batch of quantities; takes part in torch functions like a tensor."""
+    """Taylor coefficients of a batch of quantities; takes part in torch functions like a tensor.
+
+    Parameters
+    ----------
+    coefficients : list of Tensor or None
+        One for each index of the plan.
+    plan : Plan
+    tape : list of LinearCall, optional
+        Where linear layers write down that they were called on this jet or on one made of it: what the Jacobian by
+        the weights is made of.
+    """
 
     shared = False
     """Whether another jet shows the same entries: a change in place would have to reach it."""
 
     __array_ufunc__ = None  # NumPy's functions do not see jets
 
-    def __init__(self, coefficients: Coefficients, plan: Plan) -> None:
-        self.coefficients, self.plan = coefficients, plan
+    def __init__(self, coefficients: Coefficients, plan: Plan, tape: list[LinearCall] | None = None) -> None:
+        self.coefficients, self.plan, self.tape = coefficients, plan, tape
 
     @staticmethod
-    def seed(points: Tensor, plan: Plan) -> Jet:
+    def seed(points: Tensor, plan: Plan, tape: list[LinearCall] | None = None) -> Jet:
         """The jet of the inputs themselves, points (N, d): slope 1 along each coordinate."""
         dim = points.shape[1]
         rows = torch.eye(dim, dtype=points.dtype, device=points.device)
         slopes = {unit(axis, dim): rows[axis : axis + 1] for axis in range(dim)}
-        return Jet([points, *(slopes.get(k) if isinstance(k, tuple) else None for k in plan.indices[1:])], plan)
+        return Jet([points, *(slopes.get(k) if isinstance(k, tuple) else None for k in plan.indices[1:])], plan, tape)
+
+    def new(self, coefficients: Coefficients) -> Jet:
+        """A jet of other coefficients, with the same plan and on the same tape."""
+        return Jet(coefficients, self.plan, self.tape)
 
     @property
     def value(self) -> Tensor:
@@ -64,7 +78,15 @@ class Jet:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Jet:
         """Apply a linear map to every coefficient."""
-        return Jet([None if c is None else function(c) for c in self.coefficients], self.plan)
+        return self.new([None if c is None else function(c) for c in self.coefficients])
+
+    def derivative(self, what: Order | Laplacian) -> Tensor:
+        """Turn a coefficient into the derivative, of the jet's full shape."""
+        coefficient = self.coefficients[self.plan.indices.index(what)]
+        if coefficient is None:
+            return torch.zeros_like(self.value)
+        scale = self.plan.scale(what)
+        return (coefficient if scale == 1 else scale * coefficient).expand(self.shape)
 
     def full(self) -> Jet:
         """The same with every coefficient of the full number of points."""
@@ -139,14 +161,14 @@ def _where(condition: Any, a: Any = None, b: Any = None) -> Jet:
     """Choose between series; what is no jet is the same for all points of its row."""
     if isinstance(condition, Jet) or not (isinstance(a, Jet) or isinstance(b, Jet)):
         raise NoRule("where")
-    plan = a.plan if isinstance(a, Jet) else b.plan
-    rows = [c.full().coefficients if isinstance(c, Jet) else [c, *[None] * len(plan.indices[1:])] for c in (a, b)]
-    return Jet(
+    like: Jet = a if isinstance(a, Jet) else b
+    zeros = [None] * len(like.plan.indices[1:])
+    rows = [c.full().coefficients if isinstance(c, Jet) else [c, *zeros] for c in (a, b)]
+    return like.new(
         [
             None if x is y is None else torch.where(condition, 0.0 if x is None else x, 0.0 if y is None else y)
             for x, y in zip(*rows, strict=True)
-        ],
-        plan,
+        ]
     )
 
 
@@ -181,7 +203,7 @@ def _remainder(function: Callable[..., Tensor]) -> Callable[[Any, Any], Jet]:
     def apply(v: Any, divisor: Any) -> Jet:
         if not isinstance(v, Jet) or isinstance(divisor, Jet):
             raise NoRule("division with remainder by what depends on the inputs")
-        return Jet([function(v.value, divisor), *v.coefficients[1:]], v.plan)
+        return v.new([function(v.value, divisor), *v.coefficients[1:]])
 
     return apply
 
@@ -195,7 +217,7 @@ def _add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
     sums = [y if x is None else x if y is None else x + y for x, y in pairs]
     # A column plus a row of numbers: the derivatives become as wide as the value.
     shape = sums[0].shape[1:]  # type: ignore[union-attr]
-    return Jet([c if c is None or c.shape[1:] == shape else c.expand(len(c), *shape) for c in sums], a.plan)
+    return a.new([c if c is None or c.shape[1:] == shape else c.expand(len(c), *shape) for c in sums])
 
 
 def _multiply(a: Any, b: Any) -> Jet:
@@ -203,7 +225,7 @@ def _multiply(a: Any, b: Any) -> Jet:
         a, b = b, a
     if not isinstance(b, Jet):
         return a.map(lambda c: c * b)
-    return Jet([product_at(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products], a.plan)
+    return a.new([product_at(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products])
 
 
 def _elementary(series: Series) -> Callable[[Jet], Jet]:
@@ -211,8 +233,8 @@ def _elementary(series: Series) -> Callable[[Jet], Jet]:
 
     def apply(v: Jet) -> Jet:
         if torch._C._are_functorch_transforms_active():  # these differentiate the recurrence itself
-            return Jet(series(v.coefficients, v.plan)[0], v.plan)
-        return Jet(list(Elementary.apply(series, v.plan, *v.full().coefficients)), v.plan)
+            return v.new(series(v.coefficients, v.plan)[0])
+        return v.new(list(Elementary.apply(series, v.plan, *v.full().coefficients)))
 
     return apply
 
@@ -230,7 +252,7 @@ def _from_slope(v: Jet, value: Tensor, slope: Jet) -> Jet:
     """The w with w' = slope v' whose slope is known as a jet."""
     w: Coefficients = [value]
     w += [chain_at(v.coefficients, slope.coefficients, v.plan, k) for k in range(1, len(v.coefficients))]
-    return Jet(w, v.plan)
+    return v.new(w)
 
 
 def _power(v: Any, exponent: Any) -> Jet:
@@ -238,15 +260,12 @@ def _power(v: Any, exponent: Any) -> Jet:
         return _exp(_multiply(exponent, torch.log(v) if not isinstance(v, (int, float)) else math.log(v)))
     if isinstance(exponent, Tensor):
         raise NoRule("pow with a tensor exponent")
-    if isinstance(exponent, int) or float(exponent).is_integer():
-        n = int(exponent)
-        if n == 0:
-            return v.map(lambda c: 0 * c) + 1
-        if 1 <= n <= 8:  # products are exact at v = 0 too
-            half = _power(v, n // 2) if n > 1 else v
-            return v if n == 1 else _multiply(half, half) if n % 2 == 0 else _multiply(_multiply(half, half), v)
-    # v w' = r w v': solve for the newest coefficient.
     r = float(exponent)
+    if r == 0:
+        return v.map(lambda c: 0 * c) + 1
+    if r > 0:
+        return _whole_power(v, int(r)) if r.is_integer() and r <= 8 else _binomial_power(v, r)
+    # v w' = r w v': solve for the newest coefficient.
     w: Coefficients = [v.value**r]
     for k in range(1, len(v.coefficients)):
         right = chain_at(v.coefficients, w, v.plan, k)
@@ -257,7 +276,30 @@ def _power(v: Any, exponent: Any) -> Jet:
                 term = factor * left * other
                 total = -term if total is None else total - term
         w.append(None if total is None else total / v.value)
-    return Jet(w, v.plan)
+    return v.new(w)
+
+
+def _whole_power(v: Jet, n: int) -> Jet:
+    """By products of products."""
+    if n == 1:
+        return v
+    half = _whole_power(v, n // 2)
+    return _multiply(half, half) if n % 2 == 0 else _multiply(_multiply(half, half), v)
+
+
+def _binomial_power(v: Jet, r: float) -> Jet:
+    """w = sum_j binomial(r, j) v_0^(r - j) (v - v_0)^j for r > 0: nothing is divided by v_0, which may be zero."""
+    rise: Coefficients = [None, *v.coefficients[1:]]
+    w: Coefficients = [v.value**r, *[None] * len(rise[1:])]
+    power, factor = rise, r
+    for j in range(1, v.plan.degree + 1):
+        scale = factor * v.value ** (r - j)
+        w = [total if c is None else scale * c if total is None else total + scale * c for total, c in zip(w, power, strict=True)]
+        factor *= (r - j) / (j + 1)
+        if factor == 0:  # a whole number: the sum ends here
+            break
+        power = [product_at(power, rise, pairs) for pairs in v.plan.products]
+    return v.new(w)
 
 
 def _divide(a: Any, b: Any) -> Jet:
@@ -298,6 +340,12 @@ def _where_positive(v: Jet, below: float) -> Jet:
     return v.full().map(lambda c: torch.where(positive, c, below * c))
 
 
+def _abs(v: Jet) -> Jet:
+    """Slope -1, 0 or 1: at zero autograd has 0."""
+    sign = torch.sgn(v.value)
+    return v.full().map(lambda c: sign * c)
+
+
 def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     """A linear layer: the same matrix for every coefficient, the bias for the value alone.
 
@@ -306,19 +354,19 @@ def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     each point has a gradient (out, in) of its own, stacking forms it once, not once a coefficient.
     """
     transformed = torch._C._are_functorch_transforms_active()
-    v = v.full() if transformed or _TAPE is not None else v
+    v = v.full() if transformed or v.tape is not None else v
     if transformed:
         products = iter(F.linear(torch.stack([c for c in v.coefficients if c is not None]), weight).unbind())
         w = [None if c is None else next(products) for c in v.coefficients]
         w[0] = w[0] if bias is None else w[0] + bias  # type: ignore[operator]
     else:
         w = [None if c is None else F.linear(c, weight, None if k else bias) for k, c in enumerate(v.coefficients)]
-    if _TAPE is not None:
+    if v.tape is not None:
         for c in w:
             if c is not None and not c.requires_grad:  # weights held fixed: the bias is found from here all the same
                 c.requires_grad_()
-        _TAPE.append(LinearCall(weight, bias, v.coefficients, w))
-    return Jet(w, v.plan)
+        v.tape.append(LinearCall(weight, bias, v.coefficients, w))
+    return v.new(w)
 
 
 def _matmul(a: Any, b: Any) -> Jet:
@@ -331,17 +379,17 @@ def _together(function: Callable[..., Tensor]) -> Callable[..., Jet]:
     """Lift a function of a list of tensors (cat, stack): zeros stand in for missing coefficients."""
 
     def apply(items: Sequence[Any], dim: int = 0) -> Jet:
-        plan = next(item.plan for item in items if isinstance(item, Jet))
-        jets = [item.full() if isinstance(item, Jet) else Jet([item, *[None] * len(plan.indices[1:])], plan) for item in items]
+        one = next(item for item in items if isinstance(item, Jet))
+        rest = [None] * len(one.plan.indices[1:])
+        jets = [item.full() if isinstance(item, Jet) else one.new([item, *rest]) for item in items]
         rows = zip(*(jet.coefficients for jet in jets), strict=True)
-        return Jet(
+        return one.new(
             [
                 None
                 if all(c is None for c in row)
                 else function([torch.zeros_like(j.value) if c is None else c for c, j in zip(row, jets, strict=True)], dim)
                 for row in rows
-            ],
-            plan,
+            ]
         )
 
     return apply
@@ -377,14 +425,14 @@ def _unbind(v: Jet, dim: int = 0) -> tuple[Jet, ...]:
     moved = v.full()
     parts = [None if c is None else c.unbind(dim) for c in moved.coefficients]
     count = v.value.shape[dim]
-    return tuple(Jet([None if p is None else p[i] for p in parts], v.plan) for i in range(count))
+    return tuple(v.new([None if p is None else p[i] for p in parts]) for i in range(count))
 
 
 def _split(v: Jet, split_size_or_sections: Any, dim: int = 0) -> tuple[Jet, ...]:
     moved = v.full()
     parts = [None if c is None else c.split(split_size_or_sections, dim) for c in moved.coefficients]
     return tuple(
-        Jet([None if p is None else p[i] for p in parts], v.plan) for i in range(len(parts[0]))  # type: ignore[arg-type]
+        v.new([None if p is None else p[i] for p in parts]) for i in range(len(parts[0]))  # type: ignore[arg-type]
     )
 
 
@@ -405,7 +453,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "cosh": _elementary(lambda v, plan: circular_series(v, plan, sign=1)[::-1]),
     "arctan": _arctan, "atan": _arctan,
     "erf": _erf, "gelu": _gelu, "softplus": _softplus,
-    "relu": lambda v, inplace=False: _where_positive(v, 0.0), "abs": lambda v: _where_positive(v, -1.0),
+    "relu": lambda v, inplace=False: _where_positive(v, 0.0), "abs": _abs,
     "leaky_relu": lambda v, negative_slope=0.01, inplace=False: _where_positive(v, negative_slope),
     "linear": _linear, "matmul": _matmul, "mm": _matmul, "rmatmul": lambda a, b: _matmul(b, a),
     "cat": _together(torch.cat), "concat": _together(torch.cat), "concatenate": _together(torch.cat),
@@ -450,17 +498,3 @@ class LinearCall:
     bias: Tensor | None
     inputs: Coefficients
     outputs: Coefficients
-
-
-_TAPE: list[LinearCall] | None = None
-
-
-@contextmanager
-def recording() -> Any:
-    """Record every use of a linear layer: what the Jacobian by the weights is made of."""
-    global _TAPE
-    before, _TAPE = _TAPE, []
-    try:
-        yield _TAPE
-    finally:
-        _TAPE = before

@@ -13,15 +13,12 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pinnedu.derivatives.requests import Laplacian, Order
-
-if TYPE_CHECKING:
-    from pinnedu.derivatives.jet import Jet
 
 Coefficients = list[Tensor | None]
 """One entry an index of the plan; None is zero, a leading size of 1 means the same for all points."""
@@ -83,13 +80,10 @@ class Plan:
         """The derivative over the coefficient: a factorial; pure second derivatives are twice their coefficients."""
         return 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
 
-    def derivative(self, jet: Jet, what: Order | Laplacian) -> Tensor:
-        """Turn the coefficient of a jet into the derivative, of the jet's full shape."""
-        coefficient = jet.coefficients[self.indices.index(what)]
-        if coefficient is None:
-            return torch.zeros_like(jet.value)
-        scale = self.scale(what)
-        return (coefficient if scale == 1 else scale * coefficient).expand(jet.shape)
+    @property
+    def degree(self) -> int:
+        """The highest order among the indices."""
+        return max(2 if isinstance(index, Laplacian) else sum(index) for index in self.indices)
 
 
 def _below(order: Order) -> list[Order]:

@@ -159,8 +159,8 @@ class Checkpoint:
         run.objective.sample = {
             name: points.to(device=run.device, dtype=run.dtype) for name, points in found["sample"].items()
         }
-        run.objective.weights.update(found["weights"])
-        run.objective.shares = {
+        run.objective.loss_weights.update(found["weights"])
+        run.objective.point_weights = {
             name: Windows(**{**window, "values": window["values"].to(run.device)}) for name, window in found["shares"].items()
         }
         assert isinstance(run.take_step, Resumable)
@@ -187,8 +187,8 @@ def content(run: _Run) -> Content:
         "optimizer": run.take_step.state(),
         "random": [run.training.get_state(), run.judge.random.get_state(), torch.get_rng_state()],
         "sample": run.objective.whole,
-        "weights": run.objective.weights,
-        "shares": {name: vars(window) for name, window in run.objective.shares.items()},
+        "weights": run.objective.loss_weights,
+        "shares": {name: vars(window) for name, window in run.objective.point_weights.items()},
         "used": run.weights,
         "rows": torch.stack(run.rows) if run.rows else torch.zeros(0, len(problem.terms)),
         "found": torch.stack(run.found) if run.found else torch.zeros(0, len(problem.unknowns)),

@@ -40,12 +40,12 @@ class Judge:
             return trouble
         objective = self.objective()
         with torch.no_grad():
-            loss = float(objective.loss())
-        if trouble := self.broken(objective.first_terms().tolist(), f"on fresh points at step {step}"):
+            loss, terms = objective.loss_and_terms()
+        if trouble := self.broken(terms.tolist(), f"on fresh points at step {step}"):
             return trouble
-        self.fresh[step] = loss
+        self.fresh[step] = float(loss)
         self.kept = (step, copy.deepcopy(self.run.model.state_dict()))
-        if loss <= min(self.fresh.values()):
+        if self.fresh[step] <= min(self.fresh.values()):
             self.best = self.kept
         return ""
 
@@ -55,7 +55,7 @@ class Judge:
         # Uniform whatever the training points are: a grid drawn again would be the same grid.
         sample = run.draw_points(replace(run.points, method="uniform"), self.random)
         return Objective(
-            run.model, run.problem, sample, training.weights, training.derivatives, training.shares, team=run.team
+            run.model, run.problem, sample, training.loss_weights, training.derivatives, training.point_weights, team=run.team
         )
 
     def restore(self) -> str:

@@ -29,7 +29,7 @@ from pinnedu.trainers.compiled import NotCompiled, Program
 from pinnedu.trainers.ending import Interruption
 from pinnedu.trainers.judge import Judge
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Finished, resolve
+from pinnedu.trainers.optimizers import Diverged, Finished, resolve
 from pinnedu.trainers.record import Fit, State, relative_error
 from pinnedu.trainers.weights import Weighting
 from pinnedu.trainers.weights import resolve as resolve_weights
@@ -311,11 +311,13 @@ class _Run:
                     self.draw_training_points()
                 for strategy in self.strategies:
                     strategy.update(self.objective, step)
-                self.objective._first = None  # a callback or a strategy may have evaluated the loss
+                diverged = ""
                 try:
                     terms = self.take_step(self.objective)
+                except Diverged as trouble:
+                    terms, diverged = self.objective.terms().detach(), f"{trouble} at step {step}"
                 except Finished as end:
-                    terms = self.objective.first_terms()
+                    terms = self.objective.terms().detach()
                     if not self.every:
                         self.moving = False
                         self.trouble = self.judge.broken(terms.tolist(), f"at step {step}")
@@ -331,6 +333,9 @@ class _Run:
                     elapsed = self.team.agree(elapsed)  # all end at the same step
                 self.times.append(elapsed)
                 self.moving = False
+                if diverged:
+                    self.trouble = self.judge.broken(terms.tolist(), f"at step {step}") or diverged
+                    return
                 bar.update()
                 if self.error_every and step % self.error_every == 0:
                     self.errors[step] = relative_error(self.model, self.problem)
@@ -344,6 +349,8 @@ class _Run:
                     if why := callback(state):
                         self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
                         return
+                if callbacks:
+                    self.objective.forget()  # they may change what the equations read
                 if self.checkpoint is not None and self.checkpoint.due() and not self.judge.diverged():
                     self.checkpoint.save(self)
                 if interruption.asked:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from pinnedu.checks import as_number, is_whole, reason, require, shown
 from pinnedu.device import out_of_memory
 from pinnedu.domain import check_resample
-from pinnedu.trainers.objective import Objective
+from pinnedu.parameters import assign, parts, vector
+from pinnedu.trainers.objective import Evaluation, Objective
 
 # torch's L-BFGS takes up no step with y.s <= 1e-10, whatever the scale of the loss: near a minimum its memory
 # freezes. The method itself does not see a constant factor, so a large one moves that threshold out of the way.
@@ -37,6 +38,10 @@ class Finished(Exception):
     """Raised by a step that cannot lower the loss any more: training ends, for the reason given."""
 
 
+class Diverged(Exception):
+    """Raised by a step that would leave NaN or infinity in the weights: they are as they were before it."""
+
+
 class Optimizer(Protocol):
     """What ``fit`` needs of an optimizer."""
 
@@ -55,13 +60,14 @@ class TorchStep:
         self.optimizer, self.scale = optimizer, scale
 
     def __call__(self, objective: Objective) -> Tensor:
-        weights = [w for group in self.optimizer.param_groups for w in group["params"] if w.requires_grad]
+        weights, seen = objective.trained(), list[Evaluation]()
 
         def closure() -> Tensor:
-            loss, gradients = objective.loss_and_gradient(weights, self.scale)
-            for weight, gradient in zip(weights, gradients, strict=True):
+            found = objective.evaluate(self.scale)
+            seen.append(found)
+            for weight, gradient in zip(weights, parts(found.gradient.clone(), weights), strict=True):
                 weight.grad = gradient
-            return loss
+            return found.loss
 
         try:
             self.optimizer.step(closure)  # type: ignore[arg-type]
@@ -70,7 +76,12 @@ class TorchStep:
                 raise
             name = type(self.optimizer).__name__
             raise ValueError(f"{name} cannot take a step ({type(error).__name__}: {reason(error)}).") from error
-        return objective.first_terms()
+        if not seen:
+            raise ValueError(f"{type(self.optimizer).__name__} took a step without evaluating the loss.")
+        finite_or_restored(weights, seen[0].weights)
+        if len(seen) > 1:
+            objective.keep(seen, self.scale)
+        return seen[0].terms
 
     def state(self) -> dict[str, Any]:
         return self.optimizer.state_dict()
@@ -180,7 +191,8 @@ class _Descent:
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
 
     def __call__(self, objective: Objective) -> Tensor:
-        direction = flat(objective.loss_and_gradient(self.weights)[1], self.weights)
+        start = objective.evaluate()
+        direction = start.gradient
         if self.options.preconditioner is not None:
             shape = direction.shape
             try:
@@ -190,10 +202,10 @@ class _Descent:
             good = isinstance(direction, Tensor) and direction.shape == shape
             require(good, "What the preconditioner returns", f"a tensor of shape {tuple(shape)}", direction)
         with torch.no_grad():
-            parts = direction.split([weight.numel() for weight in self.weights])
-            for weight, part in zip(self.weights, parts, strict=True):
-                weight.sub_(part.view_as(weight), alpha=float(self.options.lr))
-        return objective.first_terms()
+            for weight, part in zip(self.weights, parts(direction, self.weights), strict=True):
+                weight.sub_(part, alpha=float(self.options.lr))
+        finite_or_restored(self.weights, start.weights)
+        return start.terms
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -240,10 +252,11 @@ def resolve(optimizer: object) -> Optimizer:
     )
 
 
-def flat(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> Tensor:
-    """One vector of several gradients, zero where there is none."""
-    pairs = zip(gradients, weights, strict=True)
-    return torch.cat([(torch.zeros_like(w) if gradient is None else gradient).reshape(-1) for gradient, w in pairs])
+def finite_or_restored(weights: Sequence[Tensor], before: Tensor) -> None:
+    """Raise Diverged if a step left NaN or infinity in the weights, which return to where they were before (P,)."""
+    if not bool(torch.isfinite(vector(weights)).all()):
+        assign(weights, before)
+        raise Diverged("the weights became infinite or NaN")
 
 
 def _check_rate(lr: float) -> None:

@@ -107,7 +107,7 @@ def test_gram_matrix_is_added_in_place(dtype):
 def test_linearize_is_the_gradient_of_the_loss():
     problem = problems.heat()
     model = MLP(problem, (7, 5))
-    objective = Objective(model, problem, problem.sample(Points(40, 9)), weights={"left": 3.0})
+    objective = Objective(model, problem, problem.sample(Points(40, 9)), loss_weights={"left": 3.0})
     gradient = torch.cat([g.reshape(-1) for g in torch.autograd.grad(objective.loss(), list(model.parameters()))])
     pairs = objective.linearize()
     torch.testing.assert_close(sum(rows.T @ residual for residual, rows in pairs), gradient)

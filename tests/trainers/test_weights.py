@@ -25,7 +25,8 @@ from pinnedu import (
     fit,
     problems,
 )
-from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.jacobian import jacobian
+from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers import Objective
 from pinnedu.trainers.quasi_newton import _Broyden
 
@@ -44,7 +45,7 @@ def objective(problem=PAIR, **options):
 
 
 def gradient(value, model):
-    weights = list(weights_of(model).values())
+    weights = list(trainable_parameters(model).values())
     parts = torch.autograd.grad(value, weights, retain_graph=True, materialize_grads=True, allow_unused=True)
     return torch.cat([part.reshape(-1) for part in parts])
 
@@ -112,19 +113,19 @@ def test_causal_weights_are_their_formula():
     means = [square[window == i].mean() if (window == i).any() else 0.0 for i in range(chunks)]
     expected = [np.exp(-epsilon * sum(means[:i])) for i in range(chunks)]
     for name in PAIR.equations:
-        values = loss.shares[name].values
+        values = loss.point_weights[name].values
         assert values.tolist() == pytest.approx(expected, rel=1e-10)
         assert values[0] == 1
         assert (values.diff() <= 0).all()
         assert values[-1] < 0.9
-        assert torch.equal(loss.shares[name](interior), values[window])
+        assert torch.equal(loss.point_weights[name](interior), values[window])
 
 
 def test_causal_weights_are_one_where_the_equation_holds(closed_form):
     problem = problems.advection(3.0)
     loss = Objective(closed_form(lambda x, t: torch.sin(x - 3 * t)), problem, problem.sample(FEW))
     Causal().update(loss, 1)
-    assert torch.allclose(loss.shares["advection"].values, torch.ones(32, dtype=torch.float64))
+    assert torch.allclose(loss.point_weights["advection"].values, torch.ones(32, dtype=torch.float64))
     assert loss.used_weights() == pytest.approx([1, 1, 1])
 
 
@@ -140,7 +141,7 @@ def weighed():
 def test_the_loss_is_the_sum_over_points_and_the_weights_used_reproduce_it():
     loss = weighed()
     found = PAIR.residuals(loss.model, loss.sample, "autograd")
-    share = loss.shares["both"](loss.sample["interior"])
+    share = loss.point_weights["both"](loss.sample["interior"])
     expected = 0.5 * (
         (torch.cat([share, share]) * found["both"] ** 2).mean()
         + (share * found["slope"] ** 2).mean() + 3 * (found["start"] ** 2).mean() + (found["wall"] ** 2).mean()
@@ -236,7 +237,7 @@ class Ramp:
         pass
 
     def update(self, objective, step):
-        objective.weights = {name: float(step) for name in objective.weights}
+        objective.loss_weights = {name: float(step) for name in objective.loss_weights}
 
 
 def test_a_strategy_of_ones_own(decay):
