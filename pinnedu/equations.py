@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pinnedu.checks import reason, shown
 from pinnedu.device import out_of_memory
-from pinnedu.field import Field, Missing
+from pinnedu.field import Expression, Missing
 
 Equation = Callable[..., Any]
 Arguments = dict[str, Any]
@@ -50,8 +50,8 @@ def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
     """Call a function of the problem with what its parameters name; ValueError, in one sentence, where it fails."""
     try:
         return function(**{parameter: arguments[parameter] for parameter in parameters(function)})
-    except Missing:
-        raise  # a derivative to be computed first
+    except (Missing, ValueError):
+        raise  # a derivative to be computed first; a sentence of its own
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         if out_of_memory(error):
             raise
@@ -63,8 +63,8 @@ def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
     result = run(name, equation, arguments)
     blocks = []
     count = len(next(iter(arguments.values())))  # all coordinates
-    for block in result if isinstance(result, tuple) else (result,):
-        value = block.value if isinstance(block, Field) else block
+    for block in result if isinstance(result, tuple | list) else (result,):
+        value = block.value if isinstance(block, Expression) else block
         if not isinstance(value, Tensor) or value.shape != (count,):
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(f"{name!r} must return one number a point, shape ({count},), not {got}.")

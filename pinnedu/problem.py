@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from pinnedu import derivatives as _derivatives
 from pinnedu.checks import as_number, named, reason, require, shown
 from pinnedu.conditions import Condition
+from pinnedu.derivatives import Engine, Request
 from pinnedu.derivatives.jet import NoRule
 from pinnedu.device import check_dtype, move, out_of_memory
 from pinnedu.domain import Box, Points
 from pinnedu.equations import Arguments, Equation, as_tensor, by_name, call, parameters, run
-from pinnedu.field import Engine, Field, Missing, Request
+from pinnedu.field import Field, Missing, given
 
 Sample = dict[str, Tensor]
 """Points by set: "interior" and one entry for each condition, each (N, d)."""
@@ -63,8 +64,8 @@ class Problem:
     def __post_init__(self) -> None:
         if not isinstance(self.domain, Box):
             raise ValueError(f"The domain must be a Box such as Box(x=(0, 1), t=(0, 1)), not {shown(self.domain)}.")
-        for what, given in (("equations", self.equations), ("conditions", self.conditions)):
-            named(given, what, "a dict of name to what holds there")
+        for what, equations in (("equations", self.equations), ("conditions", self.conditions)):
+            named(equations, what, "a dict of name to what holds there")
         named(self.unknowns, "unknowns", "a dict of name to first guess")
         named(self.derived, "derived", "a dict of name to function")
         if isinstance(self.fields, str):
@@ -282,10 +283,12 @@ class Problem:
         self, name: str, points: Tensor, values: dict[Request, Tensor], unknowns: Mapping[str, Tensor]
     ) -> dict[str, list[Tensor]]:
         """Residuals of the equations (on the interior) or of one condition."""
-        arguments: Arguments = by_name(points, self.domain.names)
+        numbers = {
+            unknown: unknowns[unknown] if unknown in unknowns else points.new_full((), float(guess))
+            for unknown, guess in self.unknowns.items()
+        }
+        arguments: Arguments = {**given(points, self.domain.names, numbers)}
         arguments |= {quantity: made.on(quantity, values) for quantity, made in self._fields.items()}
-        for unknown, guess in self.unknowns.items():
-            arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_full((), float(guess))
         if name != "interior":
             return {name: self.conditions[name].blocks(name, arguments, self, points[:, self.domain.dim :])}
         return {equation: call(equation, function, arguments) for equation, function in self.equations.items()}

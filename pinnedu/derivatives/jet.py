@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pinnedu.derivatives.requests import Laplacian, Order
 from pinnedu.derivatives.series import (
     Coefficients,
     Elementary,
@@ -29,7 +30,6 @@ from pinnedu.derivatives.series import (
     tanh_series,
     unit,
 )
-from pinnedu.field import Laplacian, Order
 
 
 class NoRule(TypeError):
@@ -48,6 +48,11 @@ class Jet:
         Where linear layers write down that they were called on this jet or on one made of it: what the Jacobian by
         the weights is made of.
     """
+
+    shared = False
+    """Whether another jet shows the same entries: a change in place would have to reach it."""
+
+    __array_ufunc__ = None  # NumPy's functions do not see jets
 
     def __init__(self, coefficients: Coefficients, plan: Plan, tape: list[LinearCall] | None = None) -> None:
         self.coefficients, self.plan, self.tape = coefficients, plan, tape
@@ -80,7 +85,7 @@ class Jet:
         coefficient = self.coefficients[self.plan.indices.index(what)]
         if coefficient is None:
             return torch.zeros_like(self.value)
-        scale = 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
+        scale = self.plan.scale(what)
         return (coefficient if scale == 1 else scale * coefficient).expand(self.shape)
 
     def full(self) -> Jet:
@@ -90,16 +95,13 @@ class Jet:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(function, "__name__", str(function)).strip("_")
-        if name not in RULES:
-            raise NoRule(name)
-        return RULES[name](*args, **(kwargs or {}))
+        return _apply(getattr(function, "__name__", str(function)), *args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype", "device", "ndim"):
             return getattr(self.value, name)
-        if name in RULES:
-            return partial(RULES[name], self)
+        if name.strip("_") in RULES and not name.startswith("_"):
+            return partial(_apply, name, self)
         if name.startswith("__"):
             raise AttributeError(name)
         raise NoRule(name)
@@ -107,10 +109,103 @@ class Jet:
     def __len__(self) -> int:
         return len(self.value)
 
-    def __getitem__(self, index: Any) -> Jet:
-        rows = index[0] if isinstance(index, tuple) else index
-        every = rows is Ellipsis or rows == slice(None)
-        return (self if every else self.full()).map(lambda c: c[index])
+
+
+def _apply(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Find the rule of an operation by its name, and put the result where a change in place puts it."""
+    rule = name.strip("_")
+    if rule not in RULES:
+        raise NoRule(rule)
+    in_place = (name.endswith("_") and not name.endswith("__")) or kwargs.pop("inplace", False)
+    target = args[0] if args else None
+    if isinstance(target, Jet) and target.value.requires_grad and not torch.is_grad_enabled():
+        raise NoRule("what is done without gradient, such as the forward pass of a torch.autograd.Function")
+    if "axis" in kwargs:  # NumPy's word for it
+        kwargs["dim"] = kwargs.pop("axis")
+    result = RULES[rule](*args, **kwargs)
+    if in_place and isinstance(target, Jet):
+        if target.shared:
+            raise NoRule(f"{name} of a view")
+        target.coefficients = result.coefficients
+        return target
+    if rule in VIEWS and isinstance(target, Jet):
+        for jet in (target, *(result if isinstance(result, tuple) else (result,))):
+            jet.shared = True
+    return result
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    """What Python calls for an operator. ``a += b`` is ``add_``: other names of the same jet see the sum too."""
+    return lambda *args: _apply(name, *args)
+
+
+def _refused(name: str) -> Callable[..., Any]:
+    """What would show a number, or take one, in place of a series."""
+
+    def refuse(v: Jet, *args: Any, **kwargs: Any) -> Any:
+        raise NoRule(name)
+
+    return refuse
+
+
+def _values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is constant piece by piece: a function of the values, with derivative zero."""
+
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(_value_of, args), **kwargs)
+
+    return apply
+
+
+def _where(condition: Any, a: Any = None, b: Any = None) -> Jet:
+    """Choose between series; what is no jet is the same for all points of its row."""
+    if isinstance(condition, Jet) or not (isinstance(a, Jet) or isinstance(b, Jet)):
+        raise NoRule("where")
+    like: Jet = a if isinstance(a, Jet) else b
+    zeros = [None] * len(like.plan.indices[1:])
+    rows = [c.full().coefficients if isinstance(c, Jet) else [c, *zeros] for c in (a, b)]
+    return like.new(
+        [
+            None if x is y is None else torch.where(condition, 0.0 if x is None else x, 0.0 if y is None else y)
+            for x, y in zip(*rows, strict=True)
+        ]
+    )
+
+
+def _value_of(item: Any) -> Any:
+    return item.value if isinstance(item, Jet) else item
+
+
+def _extreme(larger: bool) -> Callable[[Any, Any], Jet]:
+    """The larger or the smaller of two; where they are equal the mean, as autograd has it."""
+
+    def apply(a: Any, b: Any) -> Jet:
+        if not isinstance(a, Jet):
+            a, b = b, a
+        difference = _subtract(a, b).value
+        chosen = _where(difference > 0, *((a, b) if larger else (b, a)))
+        return _where(difference == 0, _multiply(_add(a, b), 0.5), chosen)
+
+    return apply
+
+
+def _clamp(v: Jet, min: Any = None, max: Any = None) -> Jet:
+    if isinstance(min, Jet) or isinstance(max, Jet):
+        raise NoRule("clamp by what depends on the inputs")
+    if min is not None:
+        v = _where(v.value >= min, v, min)
+    return v if max is None else _where(v.value <= max, v, max)
+
+
+def _remainder(function: Callable[..., Tensor]) -> Callable[[Any, Any], Jet]:
+    """The rest of a division by a constant: a shift, piece by piece."""
+
+    def apply(v: Any, divisor: Any) -> Jet:
+        if not isinstance(v, Jet) or isinstance(divisor, Jet):
+            raise NoRule("division with remainder by what depends on the inputs")
+        return v.new([function(v.value, divisor), *v.coefficients[1:]])
+
+    return apply
 
 
 def _add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
@@ -300,6 +395,23 @@ def _together(function: Callable[..., Tensor]) -> Callable[..., Jet]:
     return apply
 
 
+def _at(v: Jet, index: Any) -> Jet:
+    rows = index[0] if isinstance(index, tuple) else index
+    every = rows is Ellipsis or (isinstance(rows, slice) and rows == slice(None))
+    return (v if every else v.full()).map(lambda c: c[index])
+
+
+def _over_entries(name: str) -> Callable[..., Any]:
+    """Lift a sum or mean. Over all entries, points included, it is a number that no single point changes."""
+    each = _each(name)
+
+    def apply(v: Jet, *args: Any, **kwargs: Any) -> Any:
+        value = getattr(v.value, name)(*args, **kwargs)
+        return value if value.ndim == 0 else each(v, *args, **kwargs)
+
+    return apply
+
+
 def _each(name: str) -> Callable[..., Jet]:
     """Lift a linear method of tensors that only moves or adds up entries."""
 
@@ -347,14 +459,35 @@ RULES: dict[str, Callable[..., Any]] = {
     "cat": _together(torch.cat), "concat": _together(torch.cat), "concatenate": _together(torch.cat),
     "stack": _together(torch.stack), "unbind": _unbind, "split": _split,
     "chunk": lambda v, chunks, dim=0: _split(v, -(-v.value.shape[dim] // chunks), dim),
-    "getitem": Jet.__getitem__, "size": lambda v, *dim: v.value.size(*dim), "dim": lambda v: v.value.dim(),
+    "where": _where, "clamp": _clamp, "clip": _clamp, "maximum": _extreme(True), "minimum": _extreme(False),
+    "remainder": _remainder(torch.remainder), "mod": _remainder(torch.remainder), "fmod": _remainder(torch.fmod),
+    **{name: _values(getattr(torch, name)) for name in (
+        "gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal", "not_equal", "isfinite", "isnan",
+        "floor", "ceil", "round", "trunc", "sign", "floor_divide", "zeros_like", "ones_like", "full_like",
+        "detach",
+    )},
+    "floordiv": _values(torch.floor_divide),
+    "getitem": _at, "sum": _over_entries("sum"), "mean": _over_entries("mean"),
+    "size": lambda v, *dim: v.value.size(*dim), "dim": lambda v: v.value.dim(),
     **{name: _each(name) for name in ("reshape", "view", "flatten", "unsqueeze", "squeeze", "transpose", "permute",
-                                      "sum", "mean", "expand", "narrow", "select", "contiguous", "clone", "to", "double",
+                                      "expand", "narrow", "select", "contiguous", "clone", "to", "double",
                                       "float")},
 }  # fmt: skip
 
-for _name in "add radd sub rsub mul rmul truediv rtruediv neg pow rpow matmul rmatmul abs".split():
-    setattr(Jet, f"__{_name}__", RULES[_name])
+VIEWS = {"getitem", "reshape", "view", "flatten", "unsqueeze", "squeeze", "transpose", "permute", "expand", "narrow", "select",
+         "contiguous", "to", "double", "float", "unbind", "split", "chunk"}  # fmt: skip
+"""Rules whose results, as tensors, may show the same memory."""
+
+for _name in (
+    *"add radd sub rsub mul rmul truediv rtruediv neg pos pow rpow matmul rmatmul abs".split(),
+    *"gt ge lt le eq ne mod floordiv getitem".split(),
+):
+    setattr(Jet, f"__{_name}__", _operator(_name))
+for _name in "add sub mul truediv".split():
+    setattr(Jet, f"__i{_name}__", _operator(f"{_name}_"))
+for _name in "setitem bool float int index iter array dlpack rmod rfloordiv".split():
+    setattr(Jet, f"__{_name}__", _refused(_name))
+Jet.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 @dataclass

@@ -8,6 +8,7 @@ costs polynomially.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pinnedu.field import Laplacian, Order
+from pinnedu.derivatives.requests import Laplacian, Order
 
 Coefficients = list[Tensor | None]
 """One entry an index of the plan; None is zero, a leading size of 1 means the same for all points."""
@@ -73,6 +74,11 @@ class Plan:
             products.append(((own, 0), *((unit, unit) for unit in units), (0, own)))
             chains.append(((own, 0, 1.0), *((unit, unit, 0.5) for unit in units)))
         return Plan((*ordered, *laplacians), tuple(products), tuple(chains))
+
+    @staticmethod
+    def scale(what: Order | Laplacian) -> int:
+        """The derivative over the coefficient: a factorial; pure second derivatives are twice their coefficients."""
+        return 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
 
     @property
     def degree(self) -> int:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import Jet, NoRule, Plan
+from pinnedu.derivatives.requests import Engine, Laplacian, Request
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.device import move
-from pinnedu.field import Engine, Laplacian, Request
 
 DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates", "radial")
 

@@ -8,9 +8,11 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import reason
 from pinnedu.derivatives.autograd import nested_autograd
 from pinnedu.derivatives.jet import Jet, LinearCall, NoRule, Plan
-from pinnedu.field import Laplacian, Order, Request
+from pinnedu.derivatives.requests import Laplacian, Order, Request
+from pinnedu.device import out_of_memory
 
 _warned: set[str] = set()
 
@@ -50,17 +52,18 @@ def taylor(
         outputs = model(Jet.seed(points, plan, tape))
         if not isinstance(outputs, Jet):
             raise NoRule("something that hides the inputs from torch functions")
-    except NoRule as missing:
+    except (TypeError, AttributeError, LookupError, RuntimeError, ValueError, AssertionError) as error:
+        if out_of_memory(error):
+            raise
+        missing = str(error) if isinstance(error, NoRule) else reason(error)
         if torch._C._are_functorch_transforms_active():
-            raise  # nested autograd cannot run inside torch.func
-        operation = str(missing)
-        if operation not in _warned:
-            _warned.add(operation)
-            warnings.warn(
-                f"Taylor mode has no rule for {operation!r}: nested autograd is used for this model.", stacklevel=2
-            )
+            raise NoRule(missing) from error  # nested autograd cannot run inside torch.func
         if tape is not None:  # layers passed before the missing rule have no part in what nested autograd returns
             tape.clear()
-        return nested_autograd(model, points, requests)
+        values = nested_autograd(model, points, requests)  # where the model is wrong it says so here
+        if missing not in _warned:
+            _warned.add(missing)
+            warnings.warn(f"Taylor mode has no rule for {missing!r}: nested autograd is used for this model.", stacklevel=2)
+        return values
     derivatives = {what: outputs.derivative(what) for what in wanted}
     return {(output, what): derivatives[what][:, output] for output, what in requests}

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pinnedu.conditions import On, Periodic
+from pinnedu.derivatives import Engine, Laplacian, Request
 from pinnedu.domain import Box
 from pinnedu.equations import by_name, parameters
-from pinnedu.field import Engine, Laplacian, Request
 from pinnedu.problem import Problem
 from pinnedu.theory.tangent import check_linear
 from pinnedu.trainers.loop import State

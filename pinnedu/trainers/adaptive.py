@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pinnedu.derivatives import Engine
 from pinnedu.device import move
 from pinnedu.domain import Points
-from pinnedu.field import Engine
 from pinnedu.problem import Problem
 from pinnedu.trainers.parallel import ALONE, Team
 

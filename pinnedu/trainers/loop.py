@@ -17,10 +17,9 @@ from tqdm.auto import tqdm
 
 from pinnedu import device as _device
 from pinnedu.checks import as_number, is_whole, require, shown, whole
-from pinnedu.derivatives import ENGINES, engine
+from pinnedu.derivatives import ENGINES, Engine, engine
 from pinnedu.device import out_of_memory
 from pinnedu.domain import Points
-from pinnedu.field import Engine
 from pinnedu.models import draw
 from pinnedu.problem import Problem, Sample
 from pinnedu.trainers import parallel

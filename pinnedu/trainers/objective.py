@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from pinnedu.field import Engine
+from pinnedu.derivatives import Engine
 from pinnedu.jacobian import jacobian
 from pinnedu.parameters import gradient as gradient_of
 from pinnedu.parameters import vector
