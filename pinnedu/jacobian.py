@@ -216,7 +216,7 @@ def _by_layers(
             blocks = problem.blocks(model, {name: piece}, partial(taylor, tape=tape), unknowns)
         if not blocks:  # a set that no residual lives on, as the interior of a regression
             return {}
-        if start == 0 and not _all_in_layers(weights, tape, unknowns):
+        if start == 0 and not all_in_layers(weights, tape, unknowns):
             return None
         outputs = [c for call in tape for c in call.outputs if c is not None]
         left = sum(len(parts) for parts in blocks.values())
@@ -247,7 +247,7 @@ def _by_layers(
     return results
 
 
-def _all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns: dict[str, Tensor]) -> bool:
+def all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns: dict[str, Tensor]) -> bool:
     """Whether every weight belongs to a linear layer that was called, or is an unknown of the problem."""
     own = {f"unknowns.{unknown}" for unknown in unknowns}
     used = {id(weight) for call in tape for weight in (call.weight, call.bias)}

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from pinnedu.derivatives.jet import LinearCall
 from pinnedu.derivatives.taylor import taylor
-from pinnedu.jacobian import _all_in_layers
+from pinnedu.jacobian import all_in_layers
 from pinnedu.parameters import trainable_parameters
-from pinnedu.trainers.gauss_newton import _add_gram
+from pinnedu.trainers.gauss_newton import add_gram
 from pinnedu.trainers.objective import Objective
 
 BLOCK = 2**23
@@ -108,7 +108,7 @@ class FactoredJacobian:
                 blocks = objective.problem.blocks(objective.model, {name: points}, engine, unknowns)
             if not blocks:  # a set that no residual lives on, as the interior of a regression
                 continue
-            if not _all_in_layers(weights, tape, unknowns):
+            if not all_in_layers(weights, tape, unknowns):
                 raise NotFactored
             self._find_layers(tape, place)
             outputs = [c for call in tape for c in call.outputs if c is not None]
@@ -241,7 +241,7 @@ class FactoredJacobian:
             for part, g, a in seen:
                 product = torch.bmm(g[:, :, some].permute(1, 2, 0), a.transpose(0, 1)).flatten(1)
                 rows[part.rows] = product.view(part.fold, -1, product.shape[1]).sum(dim=0)
-            _add_gram(total, rows.T)
+            add_gram(total, rows.T)
 
 
 class NotFactored(Exception):

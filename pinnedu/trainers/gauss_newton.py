@@ -70,10 +70,10 @@ class GaussNewton:
         check_resample(self.resample)
 
     def start(self, model: nn.Module) -> Step:
-        return _LevenbergMarquardt(self, model)
+        return LevenbergMarquardt(self, model)
 
 
-class _LevenbergMarquardt:
+class LevenbergMarquardt:
     """The state of one run: damping and last step."""
 
     def __init__(self, options: GaussNewton, model: nn.Module) -> None:
@@ -111,7 +111,7 @@ class _LevenbergMarquardt:
         self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
         raise Finished("no step lowers the loss any more")
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         """The residuals at the present weights, and what is known of their derivative."""
         if not self.memory:
             rows, columns = sum(map(len, objective.sample.values())), sum(map(Tensor.numel, self.weights))
@@ -119,7 +119,7 @@ class _LevenbergMarquardt:
             what = f"{type(self.options).__name__} with {rows} residuals and {columns} weights"
             remedy = "use fewer points, or SPRING or GaussNewtonCG, which never write the Jacobian down"
             require_memory(what, needed, self.weights[0].device, remedy)
-        return _Tangent(objective.linearize().pairs, self.memory, objective.team)
+        return Tangent(objective.linearize().pairs, self.memory, objective.team)
 
     def state(self) -> dict[str, Any]:
         return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}
@@ -128,7 +128,7 @@ class _LevenbergMarquardt:
         self.mu, self.raise_by = state["mu"], state["raise_by"]
         self.last = None if state["last"] is None else state["last"].to(self.weights[0])
 
-    def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
+    def propose(self, objective: Objective, tangent: Tangent) -> tuple[Tensor | None, Tensor | None]:
         """A step for the present mu and its bend; no step where mu is too small to trust one."""
         assert self.mu is not None
         if not tangent.factor(self.mu):
@@ -149,7 +149,7 @@ class _LevenbergMarquardt:
             return None, None
         return delta, bend
 
-    def residual(self, objective: Objective, tangent: _Tangent, position: Tensor) -> Tensor:
+    def residual(self, objective: Objective, tangent: Tangent, position: Tensor) -> Tensor:
         """Move the weights to a position (P,); all residuals there, scaled so that half their square norm is the loss."""
         assign(self.weights, position)
         with torch.no_grad():
@@ -157,7 +157,7 @@ class _LevenbergMarquardt:
         return tangent.collect(torch.cat([objective.scale(name, r) * r for name, r in found.items()]))
 
 
-class _Tangent:
+class Tangent:
     """The residuals and their tangent r + J delta, and damped least squares with it.
 
     Solves in the space of the weights, (J^T J + mu) delta = -J^T v, or, where there are fewer
@@ -179,7 +179,7 @@ class _Tangent:
             memory |= {"gram": square[0], "cholesky": square[1].T}  # by columns, as LAPACK wants it: else it copies
         self.gram, self.cholesky = memory["gram"].zero_(), memory["cholesky"]
         for rows in self.parts:
-            _add_gram(self.gram, rows.T if self.dual else rows)
+            add_gram(self.gram, rows.T if self.dual else rows)
         self.gram = self.team.sum(self.gram)
         self.largest = float(self.gram.diagonal().max())
 
@@ -220,7 +220,7 @@ class _Tangent:
         return -float(self.team.sum(self.residual @ image + 0.5 * image @ image))
 
 
-def _add_gram(total: Tensor, rows: Tensor, block: int = 192) -> None:
+def add_gram(total: Tensor, rows: Tensor, block: int = 192) -> None:
     """Add J^T J to a matrix, its lower triangle only and block by block: nearly half the work of a product."""
     for start in range(0, len(total), block):
         stop = start + block

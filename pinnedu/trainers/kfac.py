@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pinnedu.checks import as_number, require, whole
 from pinnedu.domain import check_resample
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
-from pinnedu.trainers.gauss_newton import _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.gauss_newton import LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
@@ -87,7 +87,7 @@ class KFAC:
         return _KroneckerStep(self, model)
 
 
-class _KroneckerStep(_LevenbergMarquardt):
+class _KroneckerStep(LevenbergMarquardt):
     """Levenberg-Marquardt in the plane of the Kronecker direction and the last step."""
 
     options: KFAC  # type: ignore[assignment]
@@ -97,7 +97,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         self.steps, self.share = 0, float(options.factor_damping)
         self.factors: list[list[Pair]] = []  # for each layer the pairs of equations and conditions
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         if self.steps == 0:
             size = sum(map(Tensor.numel, self.weights))
             rows = sum(len(points) for points in objective.sample.values())
@@ -119,7 +119,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         self.steps += 1
         return KroneckerTangent(jacobian, self.factors, objective)
 
-    def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
+    def propose(self, objective: Objective, tangent: Tangent) -> tuple[Tensor | None, Tensor | None]:
         assert self.mu is not None
         assert isinstance(tangent, KroneckerTangent)
         if tangent.direction is None:
@@ -145,7 +145,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         self.factors = [[(a.to(device, dtype), b.to(device, dtype)) for a, b in layer] for layer in state["factors"]]
 
 
-class KroneckerTangent(_Tangent):
+class KroneckerTangent(Tangent):
     """The tangent r + J delta; J is exact in products, and J^T J approximate in solves."""
 
     def __init__(self, jacobian: FactoredJacobian, factors: list[list[Pair]], objective: Objective) -> None:

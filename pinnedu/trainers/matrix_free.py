@@ -12,7 +12,7 @@ from pinnedu.checks import as_number, require, whole
 from pinnedu.device import move
 from pinnedu.parameters import trainable_parameters, vector
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
-from pinnedu.trainers.gauss_newton import GaussNewton, _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
@@ -66,7 +66,7 @@ class GaussNewtonCG(GaussNewton):
         return _MatrixFree(self, model)
 
 
-class _MatrixFree(_LevenbergMarquardt):
+class _MatrixFree(LevenbergMarquardt):
     """Levenberg-Marquardt whose tangent is a pair of products."""
 
     options: GaussNewtonCG
@@ -76,7 +76,7 @@ class _MatrixFree(_LevenbergMarquardt):
         self.steps = 0
         self.preconditioner: Nystroem | None = None
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         size = sum(map(Tensor.numel, self.weights))
         rank = min(self.options.rank, size)
         if self.steps == 0:
@@ -176,7 +176,7 @@ class GraphProducts:
         return vector(slopes)
 
 
-class MatrixFreeTangent(_Tangent):
+class MatrixFreeTangent(Tangent):
     """The tangent r + J delta, and damped least squares with it by conjugate gradients."""
 
     preconditioner: Nystroem

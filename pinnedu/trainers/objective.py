@@ -111,7 +111,7 @@ class Objective:
         self._vector: tuple[list[float], Tensor] | None = None
         self.linearized_terms = torch.zeros(0)  # the terms where the residuals were linearized last
         self._memory: dict[str, Tensor] = {}
-        self._proven: dict[str, Any] = {}
+        self.proven: dict[str, Any] = {}
 
     @property
     def sample(self) -> Sample:
@@ -217,7 +217,7 @@ class Objective:
 
     def linearize(self) -> Linearization:
         """Residuals and Jacobian by the weights, scaled by sqrt(w_k / N_k), one pair for each term."""
-        found = jacobian(self.model, self.problem, self.sample, out=self._memory, proven=self._proven)
+        found = jacobian(self.model, self.problem, self.sample, out=self._memory, proven=self.proven)
         terms = self.team.sum(self.half_mean_squares({name: residual for name, (residual, _) in found.items()}))
         scales = [self.scale(name, residual) for name, (residual, _) in found.items()]
         pairs = [

@@ -9,7 +9,7 @@ from torch import nn
 from pinnedu import MLP, Box, GaussNewton, HardConstraint, On, Points, Problem, fit, problems
 from pinnedu.parameters import vector
 from pinnedu.trainers import Objective
-from pinnedu.trainers.gauss_newton import _add_gram, _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.gauss_newton import LevenbergMarquardt, Tangent, add_gram
 from pinnedu.trainers.optimizers import Finished
 
 
@@ -84,8 +84,8 @@ def test_weights_and_residuals_give_the_same_step():
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(30, 12, dtype=torch.float64, generator=generator)
     residual = torch.randn(30, dtype=torch.float64, generator=generator)
-    tall = _Tangent([(residual[:10], rows[:10].clone()), (residual[10:], rows[10:].clone())], {})
-    wide = _Tangent([(residual[:8], rows[:8].clone())], {})
+    tall = Tangent([(residual[:10], rows[:10].clone()), (residual[10:], rows[10:].clone())], {})
+    wide = Tangent([(residual[:8], rows[:8].clone())], {})
     assert not tall.dual
     assert wide.dual
     for tangent, count in ((tall, 30), (wide, 8)):
@@ -102,7 +102,7 @@ def test_weights_and_residuals_give_the_same_step():
 def test_gram_matrix_is_added_in_place(dtype):
     rows = torch.randn(9, 4, dtype=dtype)
     total = torch.eye(4, dtype=dtype)
-    _add_gram(total, rows, 2)
+    add_gram(total, rows, 2)
     torch.testing.assert_close(total.tril(), (torch.eye(4, dtype=dtype) + rows.T @ rows).tril())
 
 
@@ -142,7 +142,7 @@ def started(count, **options):
     objective = Objective(model, problem, problem.sample(Points(count, 3), generator=torch.Generator().manual_seed(0)))
     pairs = objective.linearize().pairs
     rows = torch.cat([rows.clone() for _, rows in pairs])
-    return _LevenbergMarquardt(GaussNewton(**options), model), objective, rows, torch.cat([r for r, _ in pairs])
+    return LevenbergMarquardt(GaussNewton(**options), model), objective, rows, torch.cat([r for r, _ in pairs])
 
 
 @pytest.mark.parametrize("count", [4, 40])
@@ -175,8 +175,8 @@ def test_damping_follows_the_gain():
 def test_rejected_trials_raise_the_damping_by_2_4_8_and_leave_the_weights(monkeypatch):
     step, objective, _, _ = started(40, trials=4)
     start, seen = vector(step.weights), []
-    monkeypatch.setattr(_LevenbergMarquardt, "propose", lambda *args: seen.append(args[0].mu) or (torch.ones_like(start), None))
-    monkeypatch.setattr(_Tangent, "decrease", lambda *args: -1.0)  # so that no trial is taken
+    monkeypatch.setattr(LevenbergMarquardt, "propose", lambda *args: seen.append(args[0].mu) or (torch.ones_like(start), None))
+    monkeypatch.setattr(Tangent, "decrease", lambda *args: -1.0)  # so that no trial is taken
     with pytest.raises(Finished, match="no step lowers the loss any more"):
         step(objective)
     assert [mu / seen[0] for mu in seen] == [1, 2, 8, 64]
@@ -186,7 +186,7 @@ def test_rejected_trials_raise_the_damping_by_2_4_8_and_leave_the_weights(monkey
 
 def test_a_bend_that_is_too_long_is_refused():
     step, objective, _, _ = started(40, acceleration=1e9)
-    tangent = _Tangent(objective.linearize().pairs, {})
+    tangent = Tangent(objective.linearize().pairs, {})
     step.mu, start = 1e-3 * tangent.largest, vector(step.weights)
     delta, bend = step.propose(objective, tangent)
     ratio = 2 * float(bend.norm() / delta.norm())
@@ -211,7 +211,7 @@ def test_where_the_jacobian_is_not_finite_no_step_is_taken():
     problem = Problem(Box(x=(0, 1)), {"root": lambda u: torch.sqrt(u.value * 0) + 1})
     step, _, _, _ = started(4)
     model = MLP(problem, (3,))
-    step = _LevenbergMarquardt(GaussNewton(), model)
+    step = LevenbergMarquardt(GaussNewton(), model)
     objective, start = Objective(model, problem, problem.sample(Points(5))), vector(model.parameters())
     with pytest.raises(Finished, match="not finite"):
         step(objective)
