@@ -16,7 +16,7 @@ from torch import Tensor
 from pinnedu.derivatives.jet import LinearCall
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.jacobian import all_in_layers
-from pinnedu.parameters import trainable_parameters
+from pinnedu.parameters import gradient, trainable_parameters
 from pinnedu.trainers.gauss_newton import add_gram
 from pinnedu.trainers.objective import Objective
 
@@ -84,7 +84,7 @@ class FactoredJacobian:
     def __init__(self, objective: Objective) -> None:
         weights = trainable_parameters(objective.model)
         self.size, place = 0, {}
-        for label, weight in weights.items():
+        for weight in weights.values():
             place[id(weight)] = slice(self.size, self.size + weight.numel())
             self.size += weight.numel()
         self.unknowns = {
@@ -104,8 +104,7 @@ class FactoredJacobian:
             }
             tape: list[LinearCall] = []
             with torch.enable_grad():
-                engine = partial(taylor, tape=tape)
-                blocks = objective.problem.blocks(objective.model, {name: points}, engine, unknowns)
+                blocks = objective.problem.blocks(objective.model, {name: points}, partial(taylor, tape=tape), unknowns)
             if not blocks:  # a set that no residual lives on, as the interior of a regression
                 continue
             if not all_in_layers(weights, tape, unknowns):
@@ -134,6 +133,30 @@ class FactoredJacobian:
         self.residual = torch.cat(scaled)
         whole_terms = {term: torch.cat(pieces) for term, pieces in residuals.items()}
         objective.linearized_terms = objective.team.sum(objective.half_mean_squares(whole_terms))
+        self._check(objective)
+
+    def _check(self, objective: Objective) -> None:
+        """Once for points and weights of these shapes: J^T v is the gradient of v . r by plain reverse mode, or NotFactored."""
+        kind = objective.problem, tuple(map(len, objective.sample.values())), self.size, objective.model.training
+        if objective.proven.get("factors") == kind:
+            return
+        generator = torch.Generator().manual_seed(0)
+        numbers = torch.randn(len(self.residual), dtype=torch.float64, generator=generator).to(self.residual)
+        with torch.enable_grad():
+            residuals = objective.residuals()
+            scaled = {name: objective.scale(name, r.detach()) * r for name, r in residuals.items()}
+            # The rows of the parts stand in the order of the sets of points, not of the terms.
+            rows: dict[str, list[Tensor]] = {}
+            for part in self.parts:
+                rows.setdefault(part.term, []).append(numbers[part.rows])
+            total = torch.stack([torch.cat(rows[name]) @ r for name, r in scaled.items()]).sum()
+            wanted = gradient(total, list(trainable_parameters(objective.model).values()))
+        found = self.transpose(numbers)
+        if torch.isfinite(wanted).all() and not torch.allclose(found, wanted, rtol=0, atol=float(
+            torch.finfo(found.dtype).eps ** 0.5 * wanted.abs().max()
+        )):
+            raise NotFactored
+        objective.proven["factors"] = kind
 
     def _find_layers(self, tape: list[LinearCall], place: dict[int, slice]) -> None:
         """Number the layers in the order of their first call."""
@@ -203,7 +226,8 @@ class FactoredJacobian:
         """
         total = self.residual.new_zeros(len(self.residual), len(self.residual), dtype=dtype)
         for own in range(len(self.layers)):
-            seen = [(part, *(f.to(dtype) for f in part.factors[own])) for part in self.parts if own in part.factors]
+            with_it = [(part, part.factors[own]) for part in self.parts if own in part.factors]
+            seen = [(part, g.to(dtype), a.to(dtype)) for part, (g, a) in with_it]
             wide = max((len(g) for _, g, _ in seen), default=0)
             out, width = self.layers[own].out, seen[0][2].shape[2] if seen else 0
             if wide**2 * (out + width + 16) < out * width:
@@ -245,7 +269,7 @@ class FactoredJacobian:
 
 
 class NotFactored(Exception):
-    """Some weights lie outside linear layers, or belong to two of them."""
+    """Some weights lie outside linear layers, or belong to two of them, or a residual sees more than its own point."""
 
 
 def wide(like: Tensor) -> torch.dtype:
@@ -261,9 +285,9 @@ def bytes_of_factors(objective: Objective) -> int:
     numbers = 0
     for name, points in objective.sample.items():
         tape: list[LinearCall] = []
-        few = {name: points[:: max(1, len(points) // 2)][:2]}
+        few = points[:: max(1, len(points) // 2)][:2]
         with torch.enable_grad():
-            blocks = objective.problem.blocks(objective.model, few, partial(taylor, tape=tape))
+            blocks = objective.problem.blocks(objective.model, {name: few}, partial(taylor, tape=tape))
         inputs = [c.shape[1] for call in tape for c in call.inputs if c is not None]
         outputs = [c.shape[1] for call in tape for c in call.outputs if c is not None]
         count = sum(len(parts) for parts in blocks.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
 from pinnedu.device import move
-from pinnedu.parameters import trainable_parameters, vector
+from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
 from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
@@ -133,32 +134,27 @@ class GraphProducts:
 
     def __init__(self, objective: Objective) -> None:
         # Of copies, for the weights move while the graph is in use.
-        trained = trainable_parameters(objective.model).items()
-        copies = {name: weight.detach().clone().requires_grad_() for name, weight in trained}
+        weights = trainable_parameters(objective.model)
+        copies = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
         network = {name: copy for name, copy in copies.items() if not name.startswith("unknowns.")}
 
         class Copy(nn.Module):
-            unknowns = {
-                name: copies.get(f"unknowns.{name}", value)
-                for name, value in getattr(objective.model, "unknowns", {}).items()
-            }
-
             def forward(self, inputs: Tensor) -> Tensor:
                 found: Tensor = torch.func.functional_call(objective.model, network, (inputs,))
                 return found
 
+        unknowns = {
+            name: copies.get(f"unknowns.{name}", value) for name, value in getattr(objective.model, "unknowns", {}).items()
+        }
         self.weights = list(copies.values())
         with torch.enable_grad():
-            residuals = objective.problem.residuals(Copy(), objective.sample, objective.derivatives)
+            blocks = objective.problem.blocks(Copy(), objective.sample, objective.derivatives, unknowns)
+            residuals = {name: torch.cat(parts) for name, parts in blocks.items()}
             self.graph = torch.cat([objective.scale(name, r.detach()) * r for name, r in residuals.items()])
             self.dummy = torch.zeros_like(self.graph, requires_grad=True)
-            slopes = torch.autograd.grad(
-                self.graph, self.weights, self.dummy, create_graph=True, allow_unused=True, materialize_grads=True
-            )
-            self.pulled = torch.cat([slope.reshape(-1) for slope in slopes])
+            self.pulled = self.pull(self.dummy, create_graph=True)
         self.residual = self.graph.detach()
-        found = {name: residual.detach() for name, residual in residuals.items()}
-        objective.linearized_terms = objective.team.sum(objective.half_mean_squares(found))
+        objective.linearized_terms = objective.team.sum(objective.half_mean_squares({k: r.detach() for k, r in residuals.items()}))
 
     def image(self, vectors: Tensor) -> Tensor:
         """J v."""
@@ -170,10 +166,11 @@ class GraphProducts:
         """J^T w."""
         if vectors.ndim == 2:
             return torch.stack([self.transpose(one) for one in vectors])
-        slopes = torch.autograd.grad(
-            self.graph, self.weights, vectors, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        return vector(slopes)
+        return self.pull(vectors, retain_graph=True)
+
+    def pull(self, vector: Tensor, **options: bool) -> Tensor:
+        slopes = torch.autograd.grad(self.graph, self.weights, vector, materialize_grads=True, allow_unused=True, **options)
+        return torch.cat([slope.flatten() for slope in slopes])
 
 
 class MatrixFreeTangent(Tangent):
@@ -186,7 +183,7 @@ class MatrixFreeTangent(Tangent):
         self.collect = lambda residual: residual
         self.mu = 0.0
 
-    @property
+    @cached_property
     def largest(self) -> float:  # type: ignore[override]
         """An estimate of the largest eigenvalue of J^T J."""
         return float(self.preconditioner.values[0])

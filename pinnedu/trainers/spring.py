@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_fa
 from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Step, finite_or_restored
+from pinnedu.trainers.optimizers import Step
 from pinnedu.trainers.parallel import ALONE
 
 
@@ -79,9 +80,9 @@ class _Spring(LevenbergMarquardt):
         else:
             pull = self.options.momentum * self.last
             self.last = pull + tangent.solve(tangent.residual + tangent.image(pull))
-        start = vector(self.weights)
-        assign(self.weights, start + self.last)
-        finite_or_restored(self.weights, start)
+        # What is not finite is no step; said by where(), no GPU has to wait for the answer.
+        self.last = torch.where(torch.isfinite(self.last).all(), self.last, torch.zeros_like(self.last))
+        assign(self.weights, vector(self.weights) + self.last)
         return objective.linearized_terms
 
     def tangent(self, objective: Objective) -> Tangent:
@@ -109,7 +110,7 @@ class FactoredTangent(Tangent):
         self.gram = factors.gram(wide(self.residual))
         self.cholesky = torch.empty_like(self.gram).T
 
-    @property
+    @cached_property
     def largest(self) -> float:  # type: ignore[override]
         """The largest diagonal entry of J J^T; looking at it waits for the device."""
         return float(self.gram.diagonal().max())
