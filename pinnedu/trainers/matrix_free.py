@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -180,7 +181,7 @@ class MatrixFreeTangent(_Tangent):
         self.collect = lambda residual: residual
         self.mu = 0.0
 
-    @property
+    @cached_property
     def largest(self) -> float:  # type: ignore[override]
         """An estimate of the largest eigenvalue of J^T J."""
         return float(self.preconditioner.values[0])
