@@ -81,7 +81,7 @@ class FactoredJacobian:
     def __init__(self, objective: Objective) -> None:
         weights = weights_of(objective.model)
         self.size, place = 0, {}
-        for label, weight in weights.items():
+        for weight in weights.values():
             place[id(weight)] = slice(self.size, self.size + weight.numel())
             self.size += weight.numel()
         self.unknowns = {
