@@ -154,7 +154,8 @@ class GraphProducts:
             self.dummy = torch.zeros_like(self.graph, requires_grad=True)
             self.pulled = self.pull(self.dummy, create_graph=True)
         self.residual = self.graph.detach()
-        objective.linearized_terms = objective.team.sum(objective.half_mean_squares({k: r.detach() for k, r in residuals.items()}))
+        found = {name: residual.detach() for name, residual in residuals.items()}
+        objective.linearized_terms = objective.team.sum(objective.half_mean_squares(found))
 
     def image(self, vectors: Tensor) -> Tensor:
         """J v."""

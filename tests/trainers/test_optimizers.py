@@ -254,7 +254,9 @@ class Jump(torch.optim.SGD):
             self.param_groups[0]["params"][0].fill_(float("inf"))
 
 
-@pytest.mark.parametrize("optimizer", [GradientDescent(1e305), LBFGS(), Adam(1e-3), lambda w: Jump(w, lr=1.0)], ids=lambda o: type(o).__name__)
+@pytest.mark.parametrize(
+    "optimizer", [GradientDescent(1e305), LBFGS(), Adam(1e-3), lambda w: Jump(w, lr=1.0)], ids=lambda o: type(o).__name__
+)
 def test_no_step_leaves_nan_or_infinity_in_the_weights(optimizer):
     steep = Problem(Box(t=(0, 1)), {"steep": lambda u: 1e160 * torch.sqrt(u.value - u.value.detach()) + 1e5 * u})
     model = MLP(steep, hidden=(3,))
