@@ -67,7 +67,7 @@ CASES = {  # problem, widths, optimizer, steps, points
     "GaussNewton in the weights": (transport, (5,), GaussNewton(), 8, ODD),
     "GaussNewton in the residuals": (transport, (30, 30), GaussNewton(momentum=0.5), 8, ODD),
     "SPRING": (transport, (30, 30), SPRING(), 5, ODD),
-    "GaussNewtonCG": (transport, (8,), GaussNewtonCG(iterations=20, rank=10), 5, ODD),
+    "GaussNewtonCG": (transport, (8,), GaussNewtonCG(iterations=20, rank=10), 4, ODD),
     "KFAC": (transport, (8,), KFAC(), 8, ODD),
     "SOAP": (transport, (8,), SOAP(1e-2), 10, ODD),
     "GaussNewtonCG with a single point": (growth, (4,), GaussNewtonCG(iterations=5, rank=4), 4, Points(31, 1)),
