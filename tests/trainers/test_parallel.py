@@ -69,7 +69,7 @@ CASES = {  # problem, widths, optimizer, steps, points
     "SPRING": (transport, (30, 30), SPRING(), 5, ODD),
     "GaussNewtonCG": (transport, (8,), GaussNewtonCG(iterations=20, rank=10), 4, ODD),
     "KFAC": (transport, (8,), KFAC(), 8, ODD),
-    "SOAP": (transport, (8,), SOAP(1e-2), 10, ODD),
+    "SOAP": (transport, (8,), SOAP(1e-3), 5, ODD),
     "GaussNewtonCG with a single point": (growth, (4,), GaussNewtonCG(iterations=5, rank=4), 4, Points(31, 1)),
     "KFAC with a single point": (growth, (4,), KFAC(), 4, Points(31, 1)),
     "Adam with a single point": (growth, (5,), Adam(1e-2), 10, Points(5, 1)),
