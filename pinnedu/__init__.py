@@ -19,6 +19,8 @@ _HOMES = {
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
+    "pinnedu.trainers.callbacks": ("stop_below", "stop_early"),
+    "pinnedu.trainers.optimizers": ("CosineDecay", "ExponentialDecay"),
     "pinnedu.trainers.strategies": ("curriculum", "decompose", "march"),
     "pinnedu.trainers.weights": ("Causal", "GradientBalance", "TangentKernelBalance"),
 }
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from pinnedu.problem import Problem
     from pinnedu.sweeps import Trial, sweep
     from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, SelfScaledBroyden, fit, relative_error
+    from pinnedu.trainers.callbacks import stop_below, stop_early
+    from pinnedu.trainers.optimizers import CosineDecay, ExponentialDecay
     from pinnedu.trainers.strategies import curriculum, decompose, march
     from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance
 

@@ -30,7 +30,7 @@ from pinnedu.equations import by_name, parameters
 from pinnedu.field import Engine, Laplacian, Request
 from pinnedu.problem import Problem
 from pinnedu.theory.tangent import check_linear
-from pinnedu.trainers.loop import State
+from pinnedu.trainers.record import State
 
 
 class ErrorOf(nn.Module):

@@ -1,11 +1,12 @@
 """Training: the loop, the optimizers, the record, and plans of several runs."""
 
+from pinnedu.trainers.callbacks import stop_below, stop_early
 from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.loop import fit
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
+from pinnedu.trainers.optimizers import LBFGS, Adam, CosineDecay, ExponentialDecay, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
-from pinnedu.trainers.record import Fit, State, evaluation_points, relative_error
+from pinnedu.trainers.record import Fit, State, Status, evaluation_points, relative_error
 from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
 from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance, Weighting
 
@@ -13,6 +14,8 @@ __all__ = [
     "LBFGS",
     "Adam",
     "Causal",
+    "CosineDecay",
+    "ExponentialDecay",
     "Fit",
     "GaussNewton",
     "GradientBalance",
@@ -21,6 +24,7 @@ __all__ = [
     "SelfScaledBroyden",
     "Staged",
     "State",
+    "Status",
     "TangentKernelBalance",
     "Weighting",
     "curriculum",
@@ -29,4 +33,6 @@ __all__ = [
     "fit",
     "march",
     "relative_error",
+    "stop_below",
+    "stop_early",
 ]

@@ -18,9 +18,9 @@ from pinnedu.conditions import Observed, On, Periodic
 from pinnedu.domain import Box, Points
 from pinnedu.equations import Arguments
 from pinnedu.problem import Problem
+from pinnedu.trainers.composite import Blend, Piecewise, intervals
 from pinnedu.trainers.loop import fit
-from pinnedu.trainers.pieces import Blend, Piecewise, intervals
-from pinnedu.trainers.record import Fit, relative_error
+from pinnedu.trainers.record import Fit, Status, joined, relative_error
 
 Build = Callable[[Problem], nn.Module]
 """Makes a model for a problem, such as ``lambda problem: MLP(problem, (20, 20))``."""
@@ -95,8 +95,8 @@ def curriculum(
         for problem in problems:
             yield model, problem
 
-    fits, stopped = _follow(stages(), len(problems), "stage", optimizer, steps, options)
-    return _gather(model, problems[-1], fits, stopped, "stage")
+    fits, stopped, status = _follow(stages(), len(problems), "stage", optimizer, steps, options)
+    return _gather(model, problems[-1], fits, stopped, status, "stage")
 
 
 def march(
@@ -175,9 +175,9 @@ def march(
             whole.append(start, model)
             yield model, window
 
-    fits, stopped = _follow(windows_of(), len(edges) - 1, "window", optimizer, steps, options, seed)
+    fits, stopped, status = _follow(windows_of(), len(edges) - 1, "window", optimizer, steps, options, seed)
     del whole.starts[len(fits) :], whole.models[len(fits) :]
-    return _gather(whole, problem, fits, stopped, "window")
+    return _gather(whole, problem, fits, stopped, status, "window")
 
 
 def decompose(
@@ -359,8 +359,8 @@ def _follow(
     steps: int | Sequence[int],
     options: dict[str, Any],
     seed: int | None = None,
-) -> tuple[list[Fit], str]:
-    """Fit one stage after the other; the fits, and why there are no more."""
+) -> tuple[list[Fit], str, Status]:
+    """Fit one stage after the other; the fits, and why there are no more, in a sentence and as a code."""
     each = list(steps) if isinstance(steps, Sequence) else [steps] * count
     if len(each) != count:
         raise ValueError(f"steps needs one number for each of the {count} {what}s, not {len(each)}.")
@@ -373,34 +373,37 @@ def _follow(
                 own["checkpoint"] = Path(path).with_stem(f"{Path(path).stem}-{k + 1}")
             if seed is not None:
                 own["seed"] = seed + k
+            if fits and problem.unknowns:  # they go on from what was found, as the weights do
+                problem = replace(problem, unknowns={**problem.unknowns, **fits[-1].unknowns})
             run = fit(model, problem, optimizer=optimizer, steps=each[k], **own)
             fits.append(run)
             # After an interruption, or where the loss became no number, going on would build on sand.
-            if run.stopped.startswith("interrupted") or "restored" in run.stopped:
-                return fits, f"{what} {k + 1} of {count}: {run.stopped}"
+            if not run.status.good:
+                return fits, f"{what} {k + 1} of {count}: {run.stopped}", run.status
     except KeyboardInterrupt:
         if not fits:
             raise
-        return fits, f"interrupted before {what} {len(fits) + 1} of {count}"
-    return fits, f"all {count} {what}s done"
+        return fits, f"interrupted before {what} {len(fits) + 1} of {count}", Status.INTERRUPTED
+    return fits, f"all {count} {what}s done", Status.STEPS
 
 
-def _gather(model: nn.Module, problem: Problem, fits: list[Fit], stopped: str, what: str) -> Staged:
+def _gather(
+    model: nn.Module, problem: Problem, fits: list[Fit], stopped: str, status: Status, what: str
+) -> Staged:
     """Put the records of all fits into one, and measure the whole."""
-    names = [name for name in fits[0].history if all(name in run.history for run in fits)]
-    history = {name: np.concatenate([run.history[name] for run in fits]) for name in names}
+    history = joined(fits)
     history["stage"] = np.concatenate([np.full(len(run.history["step"]), k) for k, run in enumerate(fits, start=1)])
-    history["step"] = np.arange(1, len(history["step"]) + 1)
-    before = np.cumsum([0.0, *(run.seconds for run in fits)])
-    history["seconds"] = np.concatenate([run.history["seconds"] + start for run, start in zip(fits, before, strict=False)])
+    if problem.unknowns:
+        problem = replace(problem, unknowns=fits[-1].unknowns)
     return Staged(
         model,
         problem,
         None if problem.exact is None else relative_error(model, problem),
         history,
         dict(fits[-1].unknowns),
-        float(before[-1]),
+        sum(run.seconds for run in fits),
         stopped,
+        status,
         [f"{what} {k}: {warning}" for k, run in enumerate(fits, start=1) for warning in run.warnings],
         fits,
     )

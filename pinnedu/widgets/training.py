@@ -194,8 +194,7 @@ class TrainingPanel:
     def _keep_loss(self, state: State) -> None:
         self.taken = state.step
         if state.step <= 5 or state.step % 5 == 0 or self._allowed <= 1:
-            weights = list(state.objective.weights.values())
-            self.losses.append((state.step, float(np.dot(state.objective.first_terms().tolist(), weights))))
+            self.losses.append((state.step, state.loss))
 
     def _end_run(self) -> None:
         with self._change:
