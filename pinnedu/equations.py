@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pinnedu.checks import reason, shown
 from pinnedu.device import out_of_memory
-from pinnedu.field import Field, Missing
+from pinnedu.field import Field, MissingDerivative
 
 Equation = Callable[..., Any]
 Arguments = dict[str, Any]
@@ -50,7 +50,7 @@ def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
     """Call a function of the problem with what its parameters name; ValueError, in one sentence, where it fails."""
     try:
         return function(**{parameter: arguments[parameter] for parameter in parameters(function)})
-    except Missing:
+    except MissingDerivative:
         raise  # a derivative to be computed first
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         if out_of_memory(error):

@@ -28,7 +28,7 @@ Engine = Callable[[nn.Module, Tensor, Collection[Request]], dict[Request, Tensor
 """Takes a model, points (N, d) and requests; returns each request's values (N,)."""
 
 
-class Missing(LookupError):
+class MissingDerivative(LookupError):
     """An equation asked for a derivative that was not computed: compute it and ask again."""
 
     def __init__(self, request: Request) -> None:
@@ -71,7 +71,7 @@ class Field:
         try:
             found = self._values[self._output, what]
         except KeyError:
-            raise Missing((self._output, what)) from None
+            raise MissingDerivative((self._output, what)) from None
         return found if self._sign > 0 else -found
 
     @property

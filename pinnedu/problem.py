@@ -16,7 +16,7 @@ from pinnedu.derivatives.jet import NoRule
 from pinnedu.device import check_dtype, move, out_of_memory
 from pinnedu.domain import Box, Points
 from pinnedu.equations import Arguments, Equation, as_tensor, by_name, call, parameters, run
-from pinnedu.field import Engine, Field, Missing, Request
+from pinnedu.field import Engine, Field, MissingDerivative, Request
 
 Sample = dict[str, Tensor]
 """Points by set: "interior" and one entry for each condition, each (N, d)."""
@@ -209,7 +209,7 @@ class Problem:
         while True:  # an equation that asks for a new derivative has it computed, once, on its first call
             try:
                 return self._evaluate(model, sample, engine, unknowns)
-            except Missing:
+            except MissingDerivative:
                 continue
 
     def _evaluate(
@@ -229,7 +229,7 @@ class Problem:
                 own = {request: value[part] for request, value in values.items()}
                 try:
                     results.update(self._set_residuals(name, sample[name], own, unknowns))
-                except Missing as missing:
+                except MissingDerivative as missing:
                     if missing.request in requests:
                         raise ValueError(f"The derivative engine did not compute {missing.request} when asked.") from None
                     self._requests.setdefault(name, set()).add(missing.request)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, rfft
 from scipy.integrate import solve_ivp
+from scipy.interpolate import BarycentricInterpolator
 
 from . import _inputs
 from .burgers import NU
@@ -306,10 +307,4 @@ def _barycentric_weights(n: int) -> Array:
 
 def _barycentric(x: Array, nodes: Array) -> Array:
     """Return the matrix, shape (len(x), n), that takes values at Chebyshev points to values at `x`."""
-    difference = x[:, None] - nodes
-    hit = difference == 0.0
-    difference[hit] = 1.0
-    matrix = _barycentric_weights(nodes.size) / difference
-    at_node = hit.any(axis=1)
-    matrix[at_node] = hit[at_node]
-    return matrix / matrix.sum(axis=1, keepdims=True)
+    return BarycentricInterpolator(nodes, np.eye(nodes.size), wi=_barycentric_weights(nodes.size))(x)

@@ -15,7 +15,7 @@ from pinnedu.trainers.gauss_newton import GaussNewton, _LevenbergMarquardt, _Tan
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step, flat
-from pinnedu.trainers.parallel import Team
+from pinnedu.trainers.parallel import ProcessGroup
 
 LOOK = 10  # iterations of conjugate gradients between two looks at their residual, each of which waits for a GPU
 
@@ -160,7 +160,7 @@ class MatrixFreeTangent(_Tangent):
 
     preconditioner: Nystroem
 
-    def __init__(self, products: Products, team: Team, options: GaussNewtonCG) -> None:
+    def __init__(self, products: Products, team: ProcessGroup, options: GaussNewtonCG) -> None:
         self.products, self.residual, self.team, self.options = products, products.residual, team, options
         self.collect = lambda residual: residual
         self.mu = 0.0

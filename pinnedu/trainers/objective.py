@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pinnedu.field import Engine
 from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem, Sample
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 from pinnedu.trainers.weights import Windows
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Objective:
     derivatives : str or engine
     shares : dict of equation to Windows
         Weights of the interior points, as a function of them.
-    team : Team
+    team : ProcessGroup
         Processes that share the points; each computes on its own and all have the same loss.
     """
 
@@ -48,7 +48,7 @@ class Objective:
         derivatives: str | Engine = "taylor",
         shares: Mapping[str, Windows] | None = None,
         *,
-        team: Team = ALONE,
+        team: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.problem, self.derivatives, self.team = model, problem, derivatives, team
         self.sample = sample
@@ -67,7 +67,7 @@ class Objective:
     @sample.setter
     def sample(self, whole: Sample) -> None:
         self.whole = whole
-        self._own, self.fractions = self.team.share(self.problem, whole)
+        self._own, self.fractions = self.team.partition(self.problem, whole)
 
     def fraction(self, name: str) -> float:
         """Which fraction of a term's points this process has."""

@@ -24,12 +24,12 @@ from pinnedu.conditions import Periodic
 from pinnedu.problem import Problem, Sample
 
 
-class Team:
+class ProcessGroup:
     """The processes that train one model together; by default this one alone."""
 
     rank, size = 0, 1
 
-    def share(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
+    def partition(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
         """Of each set the points of this process, and which fraction of it they are."""
         return sample, {}
 
@@ -69,16 +69,16 @@ class Team:
         """Overwrite tensors with those of the first process."""
 
 
-ALONE = Team()
+ALONE = ProcessGroup()
 
 
-class Processes(Team):
+class Processes(ProcessGroup):
     """Several processes that ``torch.distributed`` connects."""
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
-    def share(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
+    def partition(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
         """Of each set the points of this process, and which fraction of it they are.
 
         Raises
@@ -147,7 +147,7 @@ class _Total(torch.autograd.Function):
     """Sums over all processes going forward; going back, each keeps the gradient of its own part."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, team: Team) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, team: ProcessGroup) -> Tensor:
         return team.sum(tensor)
 
     @staticmethod
@@ -155,7 +155,7 @@ class _Total(torch.autograd.Function):
         return gradients[0], None
 
 
-def team() -> Team:
+def team() -> ProcessGroup:
     """The processes that this one belongs to.
 
     Started by ``torchrun``, the first call connects them: with NCCL where there is CUDA, one GPU each,
