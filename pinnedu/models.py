@@ -220,7 +220,7 @@ class MLP(nn.Module):
     """Fully connected network, with Glorot-normal weights, zero biases and normalized inputs.
 
     Weights that nothing has touched since they were drawn are drawn again by ``fit(seed=...)``,
-    so that one seed fixes a whole run; trained or loaded weights are kept.
+    so that one seed fixes a whole run; trained or loaded weights are kept, and those drawn from a seed of their own.
 
     Parameters
     ----------
@@ -235,6 +235,8 @@ class MLP(nn.Module):
         Random weight factorization: every layer is a :class:`FactorizedLinear`.
     dtype : torch.dtype
         float64 by default.
+    seed : int, optional
+        Of the weights, which are those that ``fit(seed=...)`` would draw; torch's global generator by default.
     """
 
     def __init__(
@@ -246,8 +248,10 @@ class MLP(nn.Module):
         embedding: nn.Module | None = None,
         factorized: bool = False,
         dtype: torch.dtype = torch.float64,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
+        require(seed is None or is_whole(seed, 0), "seed", "a whole number of at least 0", seed)
         require(isinstance(problem, Problem), "The problem", "a Problem", problem)
         if not isinstance(hidden, tuple | list) or not all(is_whole(width) for width in hidden):
             raise ValueError(f"hidden must hold widths of at least 1, such as (20, 20), not {shown(hidden)}.")
@@ -271,6 +275,9 @@ class MLP(nn.Module):
             raise ValueError(f"The activation {shown(activation)} cannot be made without arguments ({reason(error)}).") from None
         self.reset_parameters()
         self.to(dtype)
+        if seed is not None:
+            draw(self, int(seed))
+            self._drawn = []  # chosen: no run draws them again
 
     def gate_sizes(self, widths: list[int]) -> list[tuple[int, int]]:
         """Sizes of layers beside the chain, which has none: see :class:`ModifiedMLP`."""

@@ -129,8 +129,10 @@ class Fit:
         if of is None and "of" not in names:
             of = coordinates.pop("of", None)
         points, shape = _points(self.problem, coordinates)
-        wanted = [of] if isinstance(of, str) else list(self.problem.fields if of is None else of)
-        require(bool(wanted) and all(isinstance(what, str) for what in wanted), "of", "the name of a quantity, or several", of)
+        good = of is None or isinstance(of, str | list | tuple)
+        wanted = [of] if isinstance(of, str) else list(self.problem.fields if of is None else of) if good else []
+        good = bool(wanted) and all(isinstance(what, str) for what in wanted)
+        require(good, "of", "the name of a quantity, or several", of)
         equations = {what: _quantity(what, self.problem) for what in wanted}
         asking = replace(self.problem, equations=equations, conditions={}, exact=None)
         with torch.no_grad():
