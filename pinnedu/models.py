@@ -277,7 +277,7 @@ class MLP(nn.Module):
         self.to(dtype)
         if seed is not None:
             draw(self, int(seed))
-            self._drawn = []  # chosen: no run draws them again
+            self._drawn = list[Tensor]()  # chosen: no run draws them again
 
     def gate_sizes(self, widths: list[int]) -> list[tuple[int, int]]:
         """Sizes of layers beside the chain, which has none: see :class:`ModifiedMLP`."""

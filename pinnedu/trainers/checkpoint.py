@@ -106,8 +106,9 @@ class Checkpoint:
         """Write the run as it is; what went wrong, in one sentence. Of many processes the first writes."""
         if state.objective.team.rank > 0:
             return ""
+        content = {"identity": self.identity, "probe": probe(state), **state.content()}
         start = time.monotonic()
-        raw = packed({"identity": self.identity, "probe": probe(state), **state.content()}, FORMAT)
+        raw = packed(content, FORMAT)
         try:
             write_whole(self.path, raw)
         except OSError as error:

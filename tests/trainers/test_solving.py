@@ -62,9 +62,12 @@ def test_unknowns_start_from_their_guess_and_go_on_from_what_was_found(scripted)
     model = small(problem)
     first = fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0)
     assert first.unknowns == {"D": 1.0}
-    found = fit(model, problem, optimizer=Adam(0.05), steps=20, points=FEW, seed=0).unknowns["D"]
+    run = fit(model, problem, optimizer=Adam(0.05), steps=20, points=FEW, seed=0)
+    found = run.unknowns["D"]
     assert found != 1.0
-    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
+    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0, after=run).unknowns["D"] == found
+    assert fit(model, run.problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
+    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == 1.0
 
 
 def test_the_history_follows_the_unknowns():
@@ -77,7 +80,7 @@ def test_the_history_follows_the_unknowns():
         steps=4,
         points=FEW,
         seed=0,
-        callbacks=[lambda state: seen.append(state.model.unknowns["D"].item())],
+        callbacks=[lambda state: seen.append(state.unknowns["D"].item())],
     )
     assert list(run.history)[-1] == "D"
     assert run.history["D"].tolist() == seen
