@@ -129,7 +129,7 @@ def _evaluate(u: Array, x: Array) -> Array:
     nodes = np.arange(-3, 5)
     gap = (place - left)[:, None] - nodes
     found = np.zeros(x.shape)
-    for i, node in enumerate(nodes):
+    for node in nodes:
         others = nodes != node
         found += u[(left + node) % n] * (gap[:, others] / (node - nodes[others])).prod(axis=1)
     return found
