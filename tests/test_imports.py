@@ -30,9 +30,18 @@ EXPECTED = {
     ("pinnedu.trainers.compiled", "pinnedu.trainers.optimizers"),
 }
 PRIVATE = {
+    "pinnedu.trainers.spring imports pinnedu.trainers.gauss_newton._LevenbergMarquardt",
+    "pinnedu.trainers.soap imports pinnedu.trainers.optimizers._check_rate",
+    "pinnedu.trainers.muon imports pinnedu.trainers.optimizers._check_rate",
+    "pinnedu.trainers.matrix_free imports pinnedu.trainers.gauss_newton._Tangent",
+    "pinnedu.trainers.matrix_free imports pinnedu.trainers.gauss_newton._LevenbergMarquardt",
+    "pinnedu.trainers.kfac imports pinnedu.trainers.gauss_newton._Tangent",
+    "pinnedu.trainers.kfac imports pinnedu.trainers.gauss_newton._LevenbergMarquardt",
     "pinnedu.derivatives.taylor uses jet._TAPE",
     "pinnedu.theory.tangent uses jet._TAPE",
     "pinnedu.trainers.factored imports pinnedu.jacobian._all_in_layers",
+    "pinnedu.trainers.factored imports pinnedu.trainers.gauss_newton._add_gram",
+    "pinnedu.trainers.spring imports pinnedu.trainers.gauss_newton._scaled",
 }
 
 
