@@ -30,6 +30,7 @@ EXPECTED = {
     ("pinnedu.trainers.compiled", "pinnedu.trainers.optimizers"),
 }
 PRIVATE = {
+    "pinnedu.trainers.spring imports pinnedu.trainers.gauss_newton._Tangent",
     "pinnedu.trainers.spring imports pinnedu.trainers.gauss_newton._LevenbergMarquardt",
     "pinnedu.trainers.soap imports pinnedu.trainers.optimizers._check_rate",
     "pinnedu.trainers.muon imports pinnedu.trainers.optimizers._check_rate",
