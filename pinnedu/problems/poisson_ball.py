@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pinnedu.domain import Ball
+from pinnedu.ball import Ball
 from pinnedu.problem import Problem
 
 

@@ -5,7 +5,7 @@ from pinnedu.trainers.loop import fit
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
-from pinnedu.trainers.record import Fit, State, evaluation_points, relative_error
+from pinnedu.trainers.record import Fit, State, relative_error
 from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
 from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance, Weighting
 
@@ -25,7 +25,6 @@ __all__ = [
     "Weighting",
     "curriculum",
     "decompose",
-    "evaluation_points",
     "fit",
     "march",
     "relative_error",

@@ -19,10 +19,10 @@ from pinnedu import device as _device
 from pinnedu.checks import as_number, is_whole, require, shown, whole
 from pinnedu.derivatives import ENGINES, engine
 from pinnedu.device import out_of_memory
-from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.models import draw
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
 from pinnedu.trainers import parallel
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.checkpoint import Checkpoint
