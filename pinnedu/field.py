@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -45,6 +46,8 @@ class Field:
     ``u.x.x`` is ``u.xx``, and so is ``-u``. Other operators and torch functions see the values, a
     tensor of shape (N,).
     """
+
+    __array_ufunc__ = None  # NumPy leaves its operators to this class
 
     def __init__(
         self,
@@ -147,7 +150,8 @@ def _operator(name: str) -> Callable[..., Tensor]:
     method = getattr(Tensor, name)
 
     def apply(self: Field, *others: Any) -> Tensor:
-        result: Tensor = method(self.value, *map(_to_tensor, others))
+        arrays = isinstance(others[0], np.ndarray) if others else False
+        result: Tensor = method(self.value, *(map(self.value.new_tensor, others) if arrays else map(_to_tensor, others)))
         return result
 
     return apply

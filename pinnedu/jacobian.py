@@ -135,6 +135,8 @@ def _all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns:
     used = {id(weight) for call in tape for weight in (call.weight, call.bias)}
     if not tape or any(id(weight) not in used and label not in own for label, weight in weights.items()):
         return False
+    if any(z is not None and z.ndim != 2 for call in tape for z in call.outputs):  # axes of the model's own
+        return False
     return all(call.weight.is_leaf for call in tape)  # else computed from others, as in weight normalization
 
 

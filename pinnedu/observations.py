@@ -60,7 +60,7 @@ class At(Condition):
             columns = {"points": points, **columns}
             columns = {name: _rows(item, visible, f"The {name} of {kind}") for name, item in columns.items()}
             points = columns.pop("points")
-            warnings.warn(f"{kind} leaves out {self.left_out} of {len(visible)} rows, which are masked.", stacklevel=4)
+            warnings.warn(f"{kind} leaves out {self.left_out} of {len(visible)} rows, which are masked.", stacklevel=3)
         self.precision = _precision(points)
         self.where = as_tensor(points, f"The points of {kind}").detach().cpu()
         self.values = {name: as_tensor(value, f"The values of {name}").detach().cpu() for name, value in columns.items()}
