@@ -405,9 +405,9 @@ ok = lambda u: u
         (lambda: Problem(BOX, {}, {"data": Observed(X, w=X[:, 0])}), "The data 'data' gives 'w', but the fields are u"),
         (
             lambda: Problem(BOX, {}, {"data": Observed(X, u=X[:2, 0])}),
-            r"needs values of u of shape \(3,\), or a tuple of such, not \(2,\)",
+            r"needs values of u of shape \(3,\), not \(2,\)",
         ),
-        (lambda: Problem(BOX, {}, {"data": Observed(X, u=X[:, :1])}), r"values of u of shape \(3,\), or a tuple of such, not \(3, 1\)"),
+        (lambda: Problem(BOX, {}, {"data": Observed(X, u=X[:, :1])}), r"values of u of shape \(3,\), not \(3, 1\)"),
         (
             lambda: Problem(BOX, {}, {"data": Observed(X, u=[0.0, nan, 1.0])}),
             "The data 'data' has values of u that are NaN or infinite: remove those rows",
