@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import as_number, is_whole, named, one_of, reason, require, shown, whole
+from pinnedu.checks import as_number, flag, is_whole, named, one_of, reason, require, shown, whole
 from pinnedu.device import check_dtype
 from pinnedu.domain import Domain
 from pinnedu.equations import as_tensor, by_name, parameters
@@ -256,7 +256,7 @@ class MLP(nn.Module):
             raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {shown(activation)}.")
         good = embedding is None or (isinstance(embedding, nn.Module) and is_whole(getattr(embedding, "out_features", 0)))
         require(good, "The embedding", "a Module that tells its number of out_features", embedding)
-        require(isinstance(factorized, bool), "factorized", "True or False", factorized)
+        flag(factorized, "factorized")
         check_dtype(dtype)
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
