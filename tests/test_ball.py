@@ -105,7 +105,10 @@ def test_a_robin_problem_on_a_disk():
         assert 0.7 < 1 - np.ma.getmaskarray(values).mean() < 0.8  # pi / 4 of the square is drawn
 
 
-@pytest.mark.parametrize("center", [1, 0, -3, 2.0, True, None, "xy", (), (1.0,), (0, float("nan")), (0, None), {"x": 0}, {1: 0, 2: 0}])
+BAD = [1, 0, -3, 2.0, True, None, "xy", (), (1.0,), (0, float("nan")), (0, None), {"x": 0}, {1: 0, 2: 0}]
+
+
+@pytest.mark.parametrize("center", BAD)
 def test_centers_that_are_none(center):
     with pytest.raises(ValueError, match=r"Ball needs|The center|coordinate name"):
         Ball(center)

@@ -68,9 +68,10 @@ def test_tables_of_pandas_and_xarray():
 
 
 @pytest.mark.parametrize("high", [0.1, 0.7, 1 / 3, 1e-3, 1e5 + 0.1])
-@pytest.mark.parametrize("as_given", [lambda x: x, lambda x: x.astype(np.float64), torch.tensor], ids=["float32", "float64", "tensor"])
-def test_single_precision_on_a_face(high, as_given):
-    x = as_given(np.linspace(0, high, 11, dtype=np.float32))
+@pytest.mark.parametrize("form", [np.float32, np.float64, torch.tensor])
+def test_single_precision_on_a_face(high, form):
+    x = np.linspace(0, high, 11, dtype=np.float32)
+    x = torch.tensor(x) if form is torch.tensor else x.astype(form)
     Problem(Box(x=(0, high)), {}, {"data": Observed(x[:, None], u=x)})
     Problem(Box(x=(-high, 0)), {}, {"data": Observed(-x[:, None], u=x)})
     Problem(Box(x=(0, high)), {}, {"end": On(x=np.float32(high), equation=lambda u: u)})
@@ -131,7 +132,8 @@ SQUARE = {"domain": Box(x=(-1, 1), y=(-1, 1)), "equations": {}}
 
 
 def test_a_normal_derivative_on_a_curve(closed_form):
-    rim = At(RIM, equation=lambda u, nx, ny, flux: u.x * nx + u.y * ny - flux, nx=RIM[:, 0] / 0.3, ny=RIM[:, 1] / 0.3, flux=RIM[:, 0] / 0.3)
+    nx, ny = RIM.T / 0.3
+    rim = At(RIM, equation=lambda u, nx, ny, flux: u.x * nx + u.y * ny - flux, nx=nx, ny=ny, flux=nx)
     problem = Problem(**SQUARE, conditions={"rim": rim})
     assert problem.residuals(closed_form(lambda x, y: x), problem.sample())["rim"].abs().max() < 1e-14
 
