@@ -46,14 +46,14 @@ class Part:
 
 
 PARTS = {
-    "tests": Part("gpu_parts:tests", 85),
+    "tests": Part("gpu_parts:tests", 75),
     "steps": Part("gpu_parts:steps", 75),
     "compiled": Part("gpu_parts:compiled", 70),
-    "processor": Part("gpu_parts:processor", 30),
+    "processor": Part("gpu_parts:processor", 35),
     "derivatives": Part("gpu_parts:derivatives", 20),
-    "burgers": Part("gpu_parts:burgers", 40),
+    "burgers": Part("gpu_parts:burgers", 50),
     "allen_cahn": Part("gpu_parts:allen_cahn", 50),
-    "large": Part("gpu_parts:large", 105),
+    "large": Part("gpu_parts:large", 95),
 }
 
 

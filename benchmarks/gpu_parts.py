@@ -329,7 +329,8 @@ def _race(
     seconds: float | None = None,
 ) -> None:
     """Train for a time, or to the last goal; keeps seconds to each goal, and the curve, after every look."""
-    limit = min(3.0, seconds or 3.0) if job.small else min(job.left(), seconds or job.left())
+    most = 0.75 * job.left()  # the watch does not count the looks, which take a part of the time too
+    limit = min(3.0, seconds or 3.0) if job.small else min(most, seconds or most)
     with _warm(job.device):
         watch = Watch(task, limit, clock=time.perf_counter)
 
