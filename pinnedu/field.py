@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -46,6 +47,8 @@ class Field:
     tensor of shape (N,).
     """
 
+    __array_ufunc__ = None  # NumPy leaves its operators to this class
+
     def __init__(
         self,
         name: str,
@@ -54,8 +57,9 @@ class Field:
         coordinates: Sequence[str],
         values: dict[Request, Tensor],
         sign: int = 1,
+        normal: Tensor | None = None,
     ) -> None:
-        self._name, self._output, self._order, self._sign = name, output, order, sign
+        self._name, self._output, self._order, self._sign, self._normal = name, output, order, sign, normal
         self._coordinates, self._values = tuple(coordinates), values
 
     def on(self, name: str, values: dict[Request, Tensor]) -> Field:
@@ -89,10 +93,10 @@ class Field:
                     f"but the coordinates are {', '.join(self._coordinates)}."
                 )
             order[self._coordinates.index(coordinate)] += 1
-        return Field(self._name, self._output, tuple(order), self._coordinates, self._values, self._sign)
+        return Field(self._name, self._output, tuple(order), self._coordinates, self._values, self._sign, self._normal)
 
     def __neg__(self) -> Field:
-        return Field(self._name, self._output, self._order, self._coordinates, self._values, -self._sign)
+        return Field(self._name, self._output, self._order, self._coordinates, self._values, -self._sign, self._normal)
 
     def laplacian(self, *coordinates: str) -> Tensor:
         """Sum of the second derivatives by the named coordinates (all of them by default), shape (N,)."""
@@ -103,9 +107,12 @@ class Field:
         names = coordinates or self._coordinates
         return self._look_up(Laplacian(tuple(sorted(self._coordinates.index(name) for name in names))))
 
-    def __getattr__(self, name: str) -> Field:
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # protocols such as copy and display ask for these
             raise AttributeError(name)
+        if name == "n" and self._normal is not None:  # the derivative along the normal
+            slopes = [self.d(coordinate).value for coordinate in self._coordinates]
+            return (torch.stack(slopes, dim=1) * self._normal).sum(dim=1)
         letters = [name] if name in self._coordinates else list(name)
         if all(letter in self._coordinates for letter in letters):
             return self.d(*letters)
@@ -124,6 +131,17 @@ class Field:
         return function(*args, **kwargs)
 
 
+def along(field: Field, normal: Tensor) -> Field:
+    """The same field on a part of the boundary, where ``u.n`` is its derivative along the normal, (N, d)."""
+    return Field(field._name, field._output, field._order, field._coordinates, field._values, field._sign, normal)
+
+
+def rows(field: Field, part: slice) -> Field:
+    """The same field on some of the points."""
+    values = {request: value[part] for request, value in field._values.items()}
+    return Field(field._name, field._output, field._order, field._coordinates, values, field._sign)
+
+
 def _to_tensor(item: Any) -> Any:
     return item.value if isinstance(item, Field) else item
 
@@ -132,7 +150,8 @@ def _operator(name: str) -> Callable[..., Tensor]:
     method = getattr(Tensor, name)
 
     def apply(self: Field, *others: Any) -> Tensor:
-        result: Tensor = method(self.value, *map(_to_tensor, others))
+        arrays = isinstance(others[0], np.ndarray) if others else False
+        result: Tensor = method(self.value, *(map(self.value.new_tensor, others) if arrays else map(_to_tensor, others)))
         return result
 
     return apply

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pinnedu.conditions import Periodic
 from pinnedu.derivatives.jet import LinearCall, NoRule, recording
 from pinnedu.problem import Problem, Sample
 
@@ -69,7 +68,9 @@ def jacobian(
     sample = {"interior": points} if isinstance(points, Tensor) else points
     results: dict[str, tuple[Tensor, Tensor]] = {}
     for name, own in sample.items():
-        size = len(own) if chunk is None or isinstance(problem.conditions.get(name), Periodic) else chunk
+        condition = problem.conditions.get(name)
+        together = condition is not None and (condition.paired or condition.whole)
+        size = len(own) if chunk is None or together else chunk
         found = _by_layers(model, problem, name, own, size, {} if out is None else out) if method != "func" else None
         if found is None:
             if method == "layers":
@@ -127,9 +128,9 @@ def _by_layers(
     for label, pieces in residuals.items():
         residual = torch.cat([torch.cat(parts) for parts in zip(*pieces, strict=True)])
         rows = memory[label]
-        if len(residual) < rows.shape[0] * rows.shape[1]:  # tied pairs of points: each residual sees two rows
-            rows = rows.view(len(rows), 2, -1, columns).sum(dim=1)
-        results[label] = residual, rows.view(-1, columns)
+        if len(residual) < rows.shape[0] * rows.shape[1]:  # each residual sees several points: a pair, or all
+            rows = rows.view(len(rows), -1, len(residual) // len(rows), columns).sum(dim=1)
+        results[label] = residual, rows.reshape(-1, columns)
     return results
 
 
@@ -138,6 +139,8 @@ def _all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns:
     own = {f"unknowns.{unknown}" for unknown in unknowns}
     used = {id(weight) for call in tape for weight in (call.weight, call.bias)}
     if not tape or any(id(weight) not in used and label not in own for label, weight in weights.items()):
+        return False
+    if any(z is not None and z.ndim != 2 for call in tape for z in call.outputs):  # axes of the model's own
         return False
     return all(call.weight.is_leaf for call in tape)  # else computed from others, as in weight normalization
 
@@ -177,8 +180,8 @@ def _by_func(
     unknown_names = set(getattr(model, "unknowns", {}))
     with torch.no_grad():
         shapes = {label: [len(b) for b in parts] for label, parts in problem.blocks(model, {name: points}).items()}
-    pairs = next(iter(shapes.values()))[0] < len(points)
-    own = points.view(2, -1, points.shape[1]).transpose(0, 1) if pairs else points[:, None]
+    count = next(iter(shapes.values()))[0]  # of residuals, each of one point, a pair of them, or all
+    own = points.view(-1, count, points.shape[1]).transpose(0, 1)
 
     def residuals(values: dict[str, Tensor], point: Tensor) -> dict[str, list[Tensor]]:
         network = {label: value for label, value in values.items() if not label.startswith("unknowns.")}

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import as_number, is_whole, named, one_of, reason, require, shown, whole
+from pinnedu.checks import as_number, flag, is_whole, named, one_of, reason, require, shown, whole
 from pinnedu.device import check_dtype
-from pinnedu.domain import Box
+from pinnedu.domain import Domain
 from pinnedu.equations import as_tensor, by_name, parameters
 from pinnedu.problem import Problem
 
@@ -19,11 +19,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "ge
 
 
 class Normalize(nn.Module):
-    """Maps a box to the cube [-scale, scale]^d.
+    """Maps a box, or the box around another domain, to the cube [-scale, scale]^d.
 
     Parameters
     ----------
-    box : Box
+    box : Box or another Domain
     scale : float or dict of coordinate to float
         Half the length of the image of each interval. A larger scale lets the first layer see
         finer variation along that coordinate.
@@ -32,9 +32,9 @@ class Normalize(nn.Module):
     center: Tensor
     factor: Tensor
 
-    def __init__(self, box: Box, scale: float | Mapping[str, float] = 1.0) -> None:
+    def __init__(self, box: Domain, scale: float | Mapping[str, float] = 1.0) -> None:
         super().__init__()
-        require(isinstance(box, Box), "box", "a Box such as Box(x=(0, 1))", box)
+        require(isinstance(box, Domain), "box", "a Box such as Box(x=(0, 1)), or another domain", box)
         if isinstance(scale, Mapping):
             box.check_names(scale, "scale")
             numbers = [as_number(scale.get(name, 1.0)) for name in box.names]
@@ -68,16 +68,15 @@ class PeriodicEmbedding(nn.Module):
 
     def __init__(
         self,
-        box: Box,
+        box: Domain,
         guesses: Mapping[str, float] | None = None,
         scale: float | Mapping[str, float] = 1.0,
-        /,
         **harmonics: int,
     ) -> None:
         super().__init__()
         if not harmonics:
             raise ValueError("PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding(box, x=1).")
-        require(isinstance(box, Box), "box", "a Box such as Box(x=(0, 1))", box)
+        require(isinstance(box, Domain), "box", "a Box such as Box(x=(0, 1)), or another domain", box)
         box.check_names(harmonics, "PeriodicEmbedding")
         named({} if guesses is None else guesses, "guesses", "a dict of coordinate to period")
         for name, count in harmonics.items():
@@ -261,7 +260,7 @@ class MLP(nn.Module):
             raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {shown(activation)}.")
         good = embedding is None or (isinstance(embedding, nn.Module) and is_whole(getattr(embedding, "out_features", 0)))
         require(good, "The embedding", "a Module that tells its number of out_features", embedding)
-        require(isinstance(factorized, bool), "factorized", "True or False", factorized)
+        flag(factorized, "factorized")
         check_dtype(dtype)
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]

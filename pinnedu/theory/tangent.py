@@ -26,9 +26,10 @@ from torch import Tensor, nn
 
 from pinnedu.derivatives import jet
 from pinnedu.derivatives.jet import Jet
-from pinnedu.domain import Box, Points
+from pinnedu.domain import Box
 from pinnedu.jacobian import jacobian, weights_of
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
 from pinnedu.trainers.objective import Objective
 
 Preconditioner = Callable[[Objective, Tensor], Tensor]

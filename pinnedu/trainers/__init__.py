@@ -9,7 +9,7 @@ from pinnedu.trainers.muon import Muon
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, CosineDecay, ExponentialDecay, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
-from pinnedu.trainers.record import Fit, State, Status, evaluation_points, relative_error
+from pinnedu.trainers.record import Fit, State, Status, relative_error
 from pinnedu.trainers.soap import SOAP
 from pinnedu.trainers.spring import SPRING
 from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
@@ -39,7 +39,6 @@ __all__ = [
     "Weighting",
     "curriculum",
     "decompose",
-    "evaluation_points",
     "fit",
     "march",
     "relative_error",

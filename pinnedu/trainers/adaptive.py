@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.device import move
-from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem
+from pinnedu.sampling import Points
 from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 POOL = 10  # candidates for each point that is kept

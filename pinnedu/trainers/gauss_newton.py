@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, shown, whole
-from pinnedu.domain import check_resample
 from pinnedu.jacobian import weights_of
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step

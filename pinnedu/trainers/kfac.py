@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
-from pinnedu.domain import check_resample
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
 from pinnedu.trainers.gauss_newton import _LevenbergMarquardt, _Tangent
 from pinnedu.trainers.memory import require_memory

@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 
 from pinnedu.checks import require
 from pinnedu.device import out_of_memory
-from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem
+from pinnedu.sampling import Points
 from pinnedu.trainers.checkpoint import Checkpoint
 from pinnedu.trainers.interrupt import Interruption
 from pinnedu.trainers.optimizers import Finished

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pinnedu.checks import as_number, is_whole, reason, require, shown, whole
 from pinnedu.device import out_of_memory
-from pinnedu.domain import check_resample
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.objective import Objective
 
 # torch's L-BFGS takes up no step with y.s <= 1e-10, whatever the scale of the loss: near a minimum its memory

@@ -20,7 +20,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pinnedu.conditions import Periodic
 from pinnedu.problem import Problem, Sample
 
 
@@ -88,8 +87,12 @@ class Processes(ProcessGroup):
         """
         own, largest = {}, 0
         for name, points in sample.items():
+            condition = problem.conditions.get(name)
+            if condition is not None and condition.whole:  # one residual of all points: all compute it
+                own[name] = points
+                continue
             # Tied pairs of points (see Periodic) stay together.
-            pairs = 2 if isinstance(problem.conditions.get(name), Periodic) else 1
+            pairs = 2 if condition is not None and condition.paired else 1
             part = points.unflatten(0, (pairs, -1))[:, self.rank :: self.size].flatten(end_dim=1)
             if name != "interior" or problem.equations:
                 largest = max(largest, len(points) // pairs)
@@ -97,7 +100,8 @@ class Processes(ProcessGroup):
                 own[name] = part
         if largest < self.size:
             raise ValueError(f"{self.size} processes cannot share {largest} points: give Points more of them.")
-        return own, {name: len(own[name]) / len(sample[name]) for name in own}
+        whole = {name for name, condition in problem.conditions.items() if condition.whole}
+        return own, {name: 1 / self.size if name in whole else len(own[name]) / len(sample[name]) for name in own}
 
     def sum(self, tensor: Tensor) -> Tensor:
         summed = tensor.detach().clone()

@@ -12,8 +12,8 @@ from scipy.optimize import line_search
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, shown
-from pinnedu.domain import check_resample
 from pinnedu.jacobian import weights_of
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step, flat
 

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from pinnedu.blueprints import blueprint, built
 from pinnedu.checks import require, shown
-from pinnedu.domain import Ball
 from pinnedu.field import Engine
 from pinnedu.files import packed, unpacked, write_whole
 from pinnedu.problem import Problem, Sample
@@ -355,8 +354,8 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     Parameters
     ----------
     points : Tensor (N, d), optional
-        Where to compare; by default a grid of about 10,000 points with the faces in it, or a Sobol
-        set of 10,000 points in more than three dimensions and in a ball.
+        Where to compare; by default the domain's ``evaluation_points()``: in a box a grid of about 10,000
+        points with the faces in it, a Sobol set in more than three dimensions and in other shapes.
 
     Returns
     -------
@@ -366,7 +365,7 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
     require(isinstance(problem, Problem), "problem", "a Problem", problem)
     if points is None:
-        points = evaluation_points(problem)
+        points = problem.domain.evaluation_points()
     problem.domain.check_points(points)
     points = points.to(next(model.parameters(), points))
     exact = problem.solution(points)
@@ -374,11 +373,3 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
         found = problem.values(model, points, list(exact))
     difference = torch.stack([found[name] - value for name, value in exact.items()])
     return float(torch.linalg.norm(difference) / torch.linalg.norm(torch.stack(list(exact.values()))))
-
-
-def evaluation_points(problem: Problem, count: int = 10_201) -> Tensor:
-    """Dense points for judging a model, (N, d): a grid, or a Sobol set above three dimensions and in a ball."""
-    dim = problem.domain.dim
-    if dim > 3 or isinstance(problem.domain, Ball):
-        return problem.domain.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
-    return problem.domain.grid(max(2, round(count ** (1 / dim))))

@@ -9,9 +9,9 @@ from dataclasses import replace
 import torch
 
 from pinnedu.derivatives import engine
-from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
 from pinnedu.trainers.adaptive import adapt
 from pinnedu.trainers.objective import Objective
 

@@ -13,9 +13,9 @@ from torch import nn
 from pinnedu import device as _device
 from pinnedu.checks import as_number, is_whole, require, shown, whole
 from pinnedu.derivatives import ENGINES, engine
-from pinnedu.domain import Points
 from pinnedu.field import Engine
 from pinnedu.problem import Problem
+from pinnedu.sampling import Points
 from pinnedu.trainers.optimizers import Optimizer
 from pinnedu.trainers.optimizers import resolve as resolve_optimizer
 from pinnedu.trainers.record import Fit, State

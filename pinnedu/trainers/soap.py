@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
-from pinnedu.domain import check_resample
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.optimizers import Step, TorchStep, _check_rate
 
 

@@ -15,9 +15,9 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from pinnedu import plots
-from pinnedu.domain import Points
 from pinnedu.models import MLP
 from pinnedu.problem import Problem
+from pinnedu.sampling import Points
 from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, SelfScaledBroyden, State, fit
 from pinnedu.widgets.explorer import Explorer, Frame, to_bytes
 

@@ -23,7 +23,6 @@ from pinnedu import (
     problems,
     relative_error,
 )
-from pinnedu.trainers import evaluation_points
 
 FEW = Points(interior=30, conditions=5)
 
@@ -225,10 +224,10 @@ def test_relative_error_is_over_the_fields_the_solution_names(closed_form):
 @pytest.mark.parametrize("dim", [1, 2, 3, 4, 6])
 def test_evaluation_points_are_about_ten_thousand_in_any_dimension(dim):
     box = Box(**{f"x{i}": (i, i + 2) for i in range(dim)})
-    points = evaluation_points(Problem(box, {}))
+    points = box.evaluation_points()
     assert 9000 < len(points) < 11000
     assert box.contains(points).all()
-    assert torch.equal(points, evaluation_points(Problem(box, {})))
+    assert torch.equal(points, box.evaluation_points())
     if dim <= 3:
         assert torch.equal(points.min(dim=0).values, box.low)
         assert torch.equal(points.max(dim=0).values, box.high)
