@@ -21,7 +21,7 @@ Series = Callable[[Plan], Jet | Tensor]
 """Gives the Taylor series of a quantity around every point; a tensor is a number, the same at all points."""
 
 
-class Missing(LookupError):
+class MissingDerivative(LookupError):
     """An equation asked for a derivative that was not computed: compute it and ask again."""
 
     def __init__(self, request: Request) -> None:
@@ -228,6 +228,7 @@ class Field(Expression):
     Its derivatives are looked up among the values that a derivative engine has computed; what is not there is asked for.
     """
 
+
     def __init__(
         self,
         name: str,
@@ -236,9 +237,10 @@ class Field(Expression):
         coordinates: Sequence[str],
         values: dict[Request, Tensor],
         sign: int = 1,
+        normal: Tensor | None = None,
     ) -> None:
         super().__init__(coordinates, self._taylor, None, order)
-        self._name, self._output, self._values, self._sign = name, output, values, sign
+        self._name, self._output, self._values, self._sign, self._normal = name, output, values, sign, normal
         self._points = next(map(len, values.values()), None)
 
     def on(self, name: str, values: dict[Request, Tensor]) -> Field:
@@ -267,14 +269,20 @@ class Field(Expression):
         try:
             found = self._values[self._output, what]
         except KeyError:
-            raise Missing((self._output, what)) from None
+            raise MissingDerivative((self._output, what)) from None
         return found if self._sign > 0 else -found
 
     def _ordered(self, order: Order) -> Field:
-        return Field(self._name, self._output, order, self._coordinates, self._values, self._sign)
+        return Field(self._name, self._output, order, self._coordinates, self._values, self._sign, self._normal)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "n" and self._normal is not None:  # the derivative along the normal
+            slopes = [self.d(coordinate).value for coordinate in self._coordinates]
+            return (torch.stack(slopes, dim=1) * self._normal).sum(dim=1)
+        return super().__getattr__(name)
 
     def __neg__(self) -> Field:
-        return Field(self._name, self._output, self._order, self._coordinates, self._values, -self._sign)
+        return Field(self._name, self._output, self._order, self._coordinates, self._values, -self._sign, self._normal)
 
 
 def given(points: Tensor, coordinates: Sequence[str], numbers: Mapping[str, Tensor]) -> dict[str, Expression]:
@@ -370,6 +378,17 @@ def _over(function: Callable[[Any], Any], item: Any) -> Any:
     if isinstance(item, dict):
         return {key: _over(function, entry) for key, entry in item.items()}
     return function(item)
+
+
+def along(field: Field, normal: Tensor) -> Field:
+    """The same field on a part of the boundary, where ``u.n`` is its derivative along the normal, (N, d)."""
+    return Field(field._name, field._output, field._order, field._coordinates, field._values, field._sign, normal)
+
+
+def rows(field: Field, part: slice) -> Field:
+    """The same field on some of the points."""
+    values = {request: value[part] for request, value in field._values.items()}
+    return Field(field._name, field._output, field._order, field._coordinates, values, field._sign)
 
 
 def _to_operand(item: Any) -> Any:

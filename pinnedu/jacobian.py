@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinnedu.conditions import Periodic
 from pinnedu.derivatives.jet import LinearCall, NoRule
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.device import out_of_memory
@@ -96,7 +95,9 @@ def jacobian(
     shapes = {name: own.shape for name, own in sample.items()}
     results: Found = {}
     for name, own in sample.items():
-        size = len(own) if chunk is None or isinstance(problem.conditions.get(name), Periodic) else chunk
+        condition = problem.conditions.get(name)
+        together = condition is not None and (condition.paired or condition.whole)
+        size = len(own) if chunk is None or together else chunk
         kind = (problem, shapes, size, method, model.training, trained)
         if name in proven and proven[name][0] == kind:
             found = ways[proven[name][1]](model, problem, name, sample, size, memory)
@@ -241,9 +242,9 @@ def _by_layers(
     for label, pieces in residuals.items():
         residual = torch.cat([torch.cat(parts) for parts in zip(*pieces, strict=True)])
         rows = memory[label]
-        if len(residual) < rows.shape[0] * rows.shape[1]:  # tied pairs of points: each residual sees two rows
-            rows = rows.view(len(rows), 2, -1, columns).sum(dim=1)
-        results[label] = residual, rows.view(-1, columns)
+        if len(residual) < rows.shape[0] * rows.shape[1]:  # each residual sees several points: a pair, or all
+            rows = rows.view(len(rows), -1, len(residual) // len(rows), columns).sum(dim=1)
+        results[label] = residual, rows.reshape(-1, columns)
     return results
 
 
@@ -252,6 +253,8 @@ def all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns: 
     own = {f"unknowns.{unknown}" for unknown in unknowns}
     used = {id(weight) for call in tape for weight in (call.weight, call.bias)}
     if not tape or any(id(weight) not in used and label not in own for label, weight in weights.items()):
+        return False
+    if any(z is not None and z.ndim != 2 for call in tape for z in call.outputs):  # axes of the model's own
         return False
     return all(call.weight.is_leaf for call in tape)  # else computed from others, as in weight normalization
 
@@ -303,9 +306,11 @@ def _by_func(
 ) -> Found | None:
     """Any weights: reverse mode for each point, batched by ``torch.func.vmap``; None where that cannot be done."""
     weights = {f"model.{label}": weight.detach() for label, weight in trainable_parameters(model).items()}
-    residuals = partial(torch.func.functional_call, _Residuals(model, problem, name))
-    points, pairs = sample[name], isinstance(problem.conditions.get(name), Periodic)
-    own = points.view(2, -1, points.shape[1]).transpose(0, 1) if pairs else points[:, None]
+    residuals, points = partial(torch.func.functional_call, _Residuals(model, problem, name)), sample[name]
+    with torch.no_grad():
+        blocks = problem.blocks(model, {name: points})
+    count = len(next(iter(blocks.values()))[0])  # of residuals, each of one point, a pair of them, or all
+    own = points.view(-1, count, points.shape[1]).transpose(0, 1)
 
     def with_values(values: dict[str, Tensor], point: Tensor) -> tuple[Any, Any]:
         found = residuals(values, (point,))

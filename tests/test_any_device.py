@@ -161,7 +161,7 @@ def test_points_residuals_and_the_jacobian(dtype):
 
 def train(optimizer, monkeypatch, mode, *, points=None, derivatives="taylor"):
     """Three steps of ``fit`` on meta, without the looks at fresh points and the result, which report."""
-    monkeypatch.setattr(loop._Run, "look", lambda self, step, bar: None)
+    monkeypatch.setattr(loop._Run, "look", lambda self: None)
     monkeypatch.setattr(loop._Run, "result", lambda self: self)
     problem = flow()
     model = MLP(problem, hidden=(5, 5))

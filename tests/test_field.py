@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinnedu.field import Field, Laplacian, Missing
+from pinnedu.field import Field, Laplacian, MissingDerivative
 
 ZERO = (0, 0)
 
@@ -23,7 +23,7 @@ def field(values=None, coordinates=("x", "t"), output=0, order=None):
 
 def asked(expression):
     """The request that an expression makes first."""
-    with pytest.raises(Missing) as missing:
+    with pytest.raises(MissingDerivative) as missing:
         expression()
     return missing.value.request
 

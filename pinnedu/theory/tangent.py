@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import Jet
-from pinnedu.domain import Box, Points
+from pinnedu.domain import Box
 from pinnedu.jacobian import jacobian
 from pinnedu.parameters import assign, gradient, trainable_parameters, vector
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
 from pinnedu.trainers.objective import Objective
 
 Preconditioner = Callable[[Objective, Tensor], Tensor]

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, shown, whole
-from pinnedu.domain import check_resample
 from pinnedu.parameters import assign, trainable_parameters, vector
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 PROBE = 0.1  # the share of a step at which the bend of the residuals is measured
 
@@ -165,7 +165,7 @@ class Tangent:
     processes share the residuals, J^T J and J^T v are summed over them; J J^T needs all rows, so they are gathered.
     """
 
-    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor], team: Team = ALONE) -> None:
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor], team: ProcessGroup = ALONE) -> None:
         self.residual, self.team = torch.cat([residual for residual, _ in pairs]), team
         self.parts = [rows for _, rows in pairs]
         self.dual = team.count(self.residual) < self.parts[0].shape[1]

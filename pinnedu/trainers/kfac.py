@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
-from pinnedu.domain import check_resample
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
 from pinnedu.trainers.gauss_newton import LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 Pair = tuple[Tensor, Tensor]
 """A (in + 1, in + 1) and B (out, out) of one layer: the block of J^T J is near A x B."""
@@ -192,7 +192,7 @@ class KroneckerTangent(Tangent):
         return -(vectors @ (inverse * (vectors.T @ (basis @ self.gradient)))) @ basis
 
 
-def kronecker_factors(jacobian: FactoredJacobian, equations: set[str], team: Team = ALONE) -> list[list[Pair]]:
+def kronecker_factors(jacobian: FactoredJacobian, equations: set[str], team: ProcessGroup = ALONE) -> list[list[Pair]]:
     """For each layer A and B of the equations and of the conditions, zero where there are none.
 
     A is the mean of a a^T over points and Taylor coefficients, B the sum of g g^T: with the scales

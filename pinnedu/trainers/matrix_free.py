@@ -17,7 +17,7 @@ from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tange
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
-from pinnedu.trainers.parallel import Team
+from pinnedu.trainers.parallel import ProcessGroup
 
 LOOK = 10  # iterations of conjugate gradients between two looks at their residual, each of which waits for a GPU
 
@@ -180,7 +180,7 @@ class MatrixFreeTangent(Tangent):
 
     preconditioner: Nystroem
 
-    def __init__(self, products: Products, team: Team, options: GaussNewtonCG) -> None:
+    def __init__(self, products: Products, team: ProcessGroup, options: GaussNewtonCG) -> None:
         self.products, self.residual, self.team, self.options = products, products.residual, team, options
         self.collect = lambda residual: residual
         self.mu = 0.0

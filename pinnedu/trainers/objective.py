@@ -14,7 +14,7 @@ from pinnedu.jacobian import jacobian
 from pinnedu.parameters import gradient as gradient_of
 from pinnedu.parameters import vector
 from pinnedu.problem import Problem, Sample
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Objective:
     derivatives : str or engine
     point_weights : dict of equation to PointWeights
         Weights of the interior points, as a function of them.
-    team : Team
+    team : ProcessGroup
         Processes that share the points; each computes on its own and all have the same loss.
     """
 
@@ -100,7 +100,7 @@ class Objective:
         derivatives: str | Engine = "taylor",
         point_weights: Mapping[str, PointWeights] | None = None,
         *,
-        team: Team = ALONE,
+        team: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.problem, self.derivatives, self.team = model, problem, derivatives, team
         self.sample = sample
@@ -121,7 +121,7 @@ class Objective:
     @sample.setter
     def sample(self, whole: Sample) -> None:
         self.whole = whole
-        self._own, self.fractions = self.team.share(self.problem, whole)
+        self._own, self.fractions = self.team.partition(self.problem, whole)
 
     def fraction(self, name: str) -> float:
         """Which fraction of a term's points this process has."""

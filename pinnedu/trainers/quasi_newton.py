@@ -12,8 +12,8 @@ from scipy.optimize import line_search
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, shown
-from pinnedu.domain import check_resample
 from pinnedu.parameters import assign, trainable_parameters, vector
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.objective import Evaluation, Objective, same_function
 from pinnedu.trainers.optimizers import Step, finite_or_restored
 
