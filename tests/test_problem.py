@@ -346,7 +346,7 @@ ok = lambda u: u
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Problem({"x": (0, 1)}, {}), r"The domain must be a Domain such as Box .*, not \{'x'"),
+        (lambda: Problem({"x": (0, 1)}, {}), r"The domain must be a Domain such as Box\(.*\), not \{'x'"),
         (lambda: Problem(BOX, ok), "equations must be a dict of name to what holds there"),
         (lambda: Problem(BOX, {}, [On(t=0, equation=ok)]), "conditions must be a dict"),
         (lambda: Problem(BOX, {}, {"wall": ok}), "The condition 'wall' must be On, Periodic, At, Observed or Integral"),
