@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pinnedu import LBFGS, MLP, GaussNewton, Points, SelfScaledBroyden, curriculum, fit, problems
-from pinnedu.studies import Claim, Study
+from pinnedu.studies import Study
 
 SPEEDS = (5, 10, 15, 20, 25, 30)
 WAVES = [problems.advection(float(beta)) for beta in SPEEDS]
@@ -92,17 +92,10 @@ def grid(seeds):
     ]
 
 
-def errors(results, optimizer, plan, points="enough"):
-    """The errors of one arm, one for each seed."""
-    return results.where(optimizer=optimizer, plan=plan, points=points)["error"]
-
-
-CLAIMS = []
-
 study = Study(
     run,
-    grid=grid(seeds=range(3)),
-    claims=CLAIMS,
+    grid=grid(seeds=range(5)),
+    claims=[],
     cheap={"optimizer": "Gauss-Newton", "plan": "regular", "points": "few", "seed": 0},
     agree={"early": 1e-6},
 )

@@ -14,7 +14,7 @@ import studies
 import yaml
 
 from pinnedu import Trial
-from pinnedu.studies import Claim, Study, key, load
+from pinnedu.studies import Claim, Results, Study, key, load
 
 STUDIES = {name: load(studies.FOLDER / f"{name}.py") for name in studies.names()}
 CLAIMS = [pytest.param(study, claim, id=f"{name}-{claim.name}") for name, study in STUDIES.items() for claim in study.claims]
@@ -25,10 +25,12 @@ def name(request):
     return request.param
 
 
-def test_results_are_whole_and_belong_to_the_code(name):
+def test_results_belong_to_the_code_and_are_whole_before_anything_is_claimed(name):
     study = STUDIES[name]
     assert study.stored["code"] == study.code, "the experiment changed since: run `make studies`"
-    assert [entry["parameters"] for entry in study.stored["results"]] == study.runs, "run `make studies`"
+    stored = [entry["parameters"] for entry in study.stored["results"]]
+    assert stored == (study.runs if study.claims else [one for one in study.runs if one in stored]), "run `make studies`"
+    assert stored
     assert study.stored["processor"]
     assert study.stored["versions"].keys() >= {"torch", "numpy", "pinnedu"}
 
@@ -40,7 +42,7 @@ def test_a_claim_is_true_of_the_stored_results(study, claim):
 
 def test_claims_have_names_and_rows(name):
     claims = STUDIES[name].claims
-    assert len({claim.name for claim in claims}) == len(claims) > 0
+    assert len({claim.name for claim in claims}) == len(claims)
     table = yaml.safe_load(scoreboard.TABLE.read_text(encoding="utf-8"))
     for claim in claims:
         assert re.fullmatch(r"[a-z][a-z0-9-]*", claim.name)
@@ -48,14 +50,20 @@ def test_claims_have_names_and_rows(name):
         assert not claim.row or table[claim.row].get("study") == name, f"the scoreboard does not know {claim.name}"
 
 
-def test_a_cheap_run_agrees_with_the_stored_one(name):
+def test_a_cheap_run_agrees_with_the_stored_one_and_with_the_claims(name):
     study = STUDIES[name]
     assert study.agree, "say what must agree"
-    stored = {key(parameters): value for parameters, value in study.results.runs}[key(study.cheap)]
+    stored = {key(parameters): value for parameters, value in study.results.runs}
+    if not study.claims and key(study.cheap) not in stored:
+        pytest.skip("not run yet, and nothing is claimed")
     again = study.run(**study.cheap)
-    assert again.keys() == stored.keys()
+    assert again.keys() == stored[key(study.cheap)].keys()
     for what, accuracy in study.agree.items():
-        assert again[what] == pytest.approx(stored[what], rel=accuracy)
+        assert again[what] == pytest.approx(stored[key(study.cheap)][what], rel=accuracy)
+    stored[key(study.cheap)] = again
+    results = Results([(parameters, stored[key(parameters)]) for parameters in study.runs if key(parameters) in stored])
+    for claim, holds in studies.verdicts(study, results).items():
+        assert holds, f"with the run of this machine it does not hold any more: {claim}"
 
 
 def test_what_the_shake_says_follows_from_its_runs(name):
@@ -215,7 +223,7 @@ def test_shaking_runs_every_rounding_once_and_keeps_what_it_ran(small, capsys):
     said = capsys.readouterr().out
     assert "holds in 100.0%: It rises." in said
     assert re.search(r"holds in +\d\d\.\d%, BELOW 95 %: A seed is even", said)
-    assert shake.report(load(small), [1, 3]) is True, "of these seeds alone"
+    assert shake.report(load(small), [0, 2]) is True, "of these seeds alone"
 
 
 def test_shaken_runs_of_other_code_do_not_count(small):
