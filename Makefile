@@ -22,7 +22,7 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(W
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book zip build test lint unit pages notebooks lab execute studies shake bench lock clean
+.PHONY: help install book zip build test lint unit pages notebooks lab execute studies shake bench gpu lock clean
 
 help:  ## show this list
 	@echo "make book       build the book and say where to open it (installs what is missing)"
@@ -33,6 +33,7 @@ help:  ## show this list
 	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
 	@echo "make shake      do their claims hold with other seeds and other rounding? ONLY=failures SEEDS=10..14"
 	@echo "make bench      pinnedu beside other libraries and classical solvers (three hours; goes on where it stopped)"
+	@echo "make gpu        all that needs a GPU, in eight minutes, with nothing installed; DEVICE=cpu for a dry run of one"
 	@echo "make lock       write requirements.lock anew, from requirements.txt and the index of PyPI"
 	@echo "make clean      remove the built book and every cache; the environment stays"
 
@@ -121,6 +122,14 @@ bench: $(BENCH)/.ready
 	@test -s $(RESULTS)/costs.json || $(BENCH)/bin/python benchmarks/costs.py --json $(RESULTS)/costs.json
 	$(call say,"Table and figure")
 	@$(BENCH)/bin/python benchmarks/table.py --results $(RESULTS)
+
+# On a machine with a GPU that is lent for minutes its own Python is used, as it is.
+DEVICE ?= cuda
+DRY := $(filter cpu,$(DEVICE))
+
+gpu: $(if $(GPU_PYTHON),,$(if $(DRY),$(READY)))
+	@PYTHONPATH=.$${PYTHONPATH:+:$$PYTHONPATH} $(or $(GPU_PYTHON),$(if $(DRY),$(BIN)/python,python3)) benchmarks/gpu.py \
+	  --device $(DEVICE) $(if $(ONLY),--only $(ONLY)) $(if $(GPU_RESULTS),--results $(GPU_RESULTS))
 
 $(BENCH)/.ready: benchmarks/requirements.txt
 	$(call say,"Installing the other libraries into $(BENCH) (some minutes)")

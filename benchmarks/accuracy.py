@@ -13,7 +13,9 @@ import argparse
 import json
 import statistics
 import sys
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
@@ -21,9 +23,13 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import torch  # noqa: E402
 from problems import TASKS, Predict  # noqa: E402
 from systems import pinnedu_  # noqa: E402
+from torch import nn  # noqa: E402
 from watch import Watch  # noqa: E402
 
-from pinnedu import GaussNewton, Points, fit  # noqa: E402
+from pinnedu import GaussNewton, Points, Problem, fit  # noqa: E402
+
+Stage = tuple[Any, int, Points]
+"""Optimizer, steps, points."""
 
 AIMS = {
     "heat": {1e-4: 2.0, 1e-6: 10.0, 1e-8: 60.0},
@@ -44,25 +50,41 @@ MODELS = {"heat": pinnedu_.heat, "burgers": lambda: pinnedu_.burgers(hidden=(16,
 def arrivals(name: str, seed: int) -> dict[float, float]:
     """Seconds until each error is reached; those that were not in the time of the last aim are missing."""
     problem, model = MODELS[name]()
-    aims = AIMS[name]
-    watch = Watch(TASKS[name](), max(aims.values()))
+    watch = Watch(TASKS[name](), max(AIMS[name].values()))
+    return train(model, problem, RECIPES[name], watch, AIMS[name], seed)
+
+
+def train(
+    model: nn.Module,
+    problem: Problem,
+    stages: Sequence[Stage],
+    watch: Watch,
+    goals: Collection[float],
+    seed: int,
+    device: str = "cpu",
+    note: Callable[[], object] = lambda: None,
+) -> dict[float, float]:
+    """Train until all goals are reached, or time is up: seconds to each; ``note`` is called after each look."""
     found: dict[float, float] = {}
 
     def predict(points) -> Predict:
         with torch.no_grad():
-            return model(torch.as_tensor(points)).numpy()
+            return model(torch.as_tensor(points).to(next(model.parameters()))).cpu().numpy()
 
     def look(state) -> bool:
         if watch.due():
+            if device == "cuda":
+                torch.cuda.synchronize()
             watch.look(predict)
             seconds, error = watch.curve[-1]
-            found.update({goal: seconds for goal in aims if error <= goal and goal not in found})
-        return len(found) == len(aims) or watch.seconds() >= watch.limit
+            found.update({goal: seconds for goal in goals if error <= goal and goal not in found})
+            note()
+        return (len(goals) > 0 and len(found) == len(goals)) or watch.seconds() >= watch.limit
 
-    for stage, (optimizer, steps, points) in enumerate(RECIPES[name]):
+    for stage, (optimizer, steps, points) in enumerate(stages):
         fit(
             model, problem, optimizer=optimizer, steps=steps, points=points, seed=seed + 1000 * stage,
-            progress=False, callbacks=[look],
+            device=device, progress=False, callbacks=[look],
         )  # fmt: skip
     return found
 

@@ -18,7 +18,10 @@ _HOMES = {
     "pinnedu.problem": ("Problem",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.sweeps": ("Trial", "sweep"),
-    "pinnedu.trainers": ("LBFGS", "Adam", "Fit", "GaussNewton", "GradientDescent", "SelfScaledBroyden", "fit", "relative_error"),
+    "pinnedu.trainers": (
+        *("KFAC", "LBFGS", "SOAP", "SPRING", "Adam", "GaussNewton", "GaussNewtonCG", "GradientDescent", "Muon"),
+        *("SelfScaledBroyden", "Fit", "fit", "relative_error"),
+    ),
     "pinnedu.trainers.strategies": ("curriculum", "decompose", "march"),
     "pinnedu.trainers.weights": ("Causal", "GradientBalance", "TangentKernelBalance"),
 }
@@ -35,7 +38,21 @@ if TYPE_CHECKING:
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
     from pinnedu.problem import Problem
     from pinnedu.sweeps import Trial, sweep
-    from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, GradientDescent, SelfScaledBroyden, fit, relative_error
+    from pinnedu.trainers import (
+        KFAC,
+        LBFGS,
+        SOAP,
+        SPRING,
+        Adam,
+        Fit,
+        GaussNewton,
+        GaussNewtonCG,
+        GradientDescent,
+        Muon,
+        SelfScaledBroyden,
+        fit,
+        relative_error,
+    )
     from pinnedu.trainers.strategies import curriculum, decompose, march
     from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance
 

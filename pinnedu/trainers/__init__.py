@@ -1,22 +1,32 @@
 """Training: the loop, the optimizers, the record, and plans of several runs."""
 
 from pinnedu.trainers.gauss_newton import GaussNewton
+from pinnedu.trainers.kfac import KFAC
 from pinnedu.trainers.loop import fit
+from pinnedu.trainers.matrix_free import GaussNewtonCG
+from pinnedu.trainers.muon import Muon
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
 from pinnedu.trainers.record import Fit, State, evaluation_points, relative_error
+from pinnedu.trainers.soap import SOAP
+from pinnedu.trainers.spring import SPRING
 from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
 from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance, Weighting
 
 __all__ = [
+    "KFAC",
     "LBFGS",
+    "SOAP",
+    "SPRING",
     "Adam",
     "Causal",
     "Fit",
     "GaussNewton",
+    "GaussNewtonCG",
     "GradientBalance",
     "GradientDescent",
+    "Muon",
     "Objective",
     "SelfScaledBroyden",
     "Staged",

@@ -76,7 +76,7 @@ class _LevenbergMarquardt:
         self.memory: dict[str, Tensor] = {}  # matrices of this size are dear to allocate anew
 
     def __call__(self, objective: Objective) -> Tensor:
-        tangent = _Tangent(objective.linearize(), self.memory, objective.team)
+        tangent = self.tangent(objective)
         loss = 0.5 * tangent.dot(tangent.residual, tangent.residual)
         if self.mu is None:
             self.mu = self.options.damping * tangent.largest
@@ -98,6 +98,10 @@ class _LevenbergMarquardt:
             self.raise_by *= 2
         self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
         raise Finished("no step lowers the loss any more")
+
+    def tangent(self, objective: Objective) -> _Tangent:
+        """The residuals at the present weights, and what is known of their derivative."""
+        return _Tangent(objective.linearize(), self.memory, objective.team)
 
     def state(self) -> dict[str, Any]:
         return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}

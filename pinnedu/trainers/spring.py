@@ -1,0 +1,127 @@
+"""SPRING: Gauss-Newton in the space of few residuals, for networks with many weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.checks import require
+from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
+from pinnedu.trainers.gauss_newton import GaussNewton, _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.memory import require_memory
+from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.optimizers import Step
+from pinnedu.trainers.parallel import ALONE
+
+
+@dataclass(frozen=True)
+class SPRING(GaussNewton):
+    """Subsampled projected-increment natural gradient: few points, new in each step, and momentum.
+
+    With N residuals and P weights, N far below P, a step is
+
+        delta = m d - J^T (J J^T + mu)^-1 (r + m J d),
+
+    d the step before and m the momentum: of all steps that fit these residuals, the one nearest to
+    what the points of the steps before said. J is never written down: J J^T comes from its factors at
+    the linear layers, and accumulates in float64 also where the network is in float32. A step takes
+    N^2 P operations at most, N^3 / 3 for the solve, and N^2 + O(N sqrt(P)) numbers of memory. Where
+    the residuals are as many as the weights, the step is that of :class:`GaussNewton`, which is cheaper then.
+
+    Parameters
+    ----------
+    damping : float
+        First mu, relative to the largest diagonal entry of J J^T; with ``adaptive=False`` mu itself is that in each step.
+    acceleration, momentum, trials
+        As for :class:`GaussNewton`.
+    adaptive : bool
+        Let mu follow the gain, as GaussNewton does, and take no step that raises the loss. False: mu stays,
+        every step is taken, and the processor never waits for a GPU.
+
+    References
+    ----------
+    Goldshlager, Abrahamsen & Lin (2024), A Kaczmarz-inspired approach to accelerate the optimization of
+    neural network wavefunctions. Guzman-Cordero et al. (2025), Improving energy natural gradient descent
+    through Woodbury, momentum, and randomization.
+    """
+
+    acceleration: float = 0.0
+    momentum: float = 0.9
+    resample: int = 1
+    adaptive: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(isinstance(self.adaptive, bool), "adaptive", "True or False", self.adaptive)
+
+    def start(self, model: nn.Module) -> Step:
+        return _Spring(self, model)
+
+
+class _Spring(_LevenbergMarquardt):
+    """Levenberg-Marquardt with the Jacobian in factors."""
+
+    options: SPRING
+    checked = False
+
+    def __call__(self, objective: Objective) -> Tensor:
+        if self.options.adaptive:
+            return super().__call__(objective)
+        tangent = FactoredTangent(self.factors(objective))
+        pull = 0 if self.last is None else self.options.momentum * self.last
+        wanted = tangent.residual if self.last is None else tangent.residual + tangent.image(pull)
+        tangent.factor_unseen(self.options.damping)
+        self.last = pull + tangent.solve(wanted)
+        self.move(self.last)
+        return objective.first_terms()
+
+    def tangent(self, objective: Objective) -> _Tangent:
+        rows, columns = sum(len(points) for points in objective.sample.values()), sum(map(Tensor.numel, self.weights))
+        if objective.team is not ALONE or rows >= columns:
+            return super().tangent(objective)
+        try:
+            return FactoredTangent(self.factors(objective))
+        except NotFactored:
+            return super().tangent(objective)
+
+    def factors(self, objective: Objective) -> FactoredJacobian:
+        """The Jacobian, after a look at the memory that it and the solve will need."""
+        if not self.checked:
+            rows = sum(len(points) for points in objective.sample.values())
+            squares = 3 * rows**2 * torch.finfo(wide(self.weights[0])).bits // 8
+            what = f"SPRING with {rows} residuals and {sum(map(Tensor.numel, self.weights))} weights"
+            require_memory(what, bytes_of_factors(objective) + squares, self.weights[0].device)
+            self.checked = True
+        return FactoredJacobian(objective)
+
+
+class FactoredTangent(_Tangent):
+    """The tangent of few residuals by many weights: solves with J J^T, multiplies with J by its factors."""
+
+    def __init__(self, factors: FactoredJacobian) -> None:
+        self.factors, self.residual = factors, factors.residual
+        self.team, self.dual = ALONE, True
+        self.collect = lambda residual: residual
+        self.gram = factors.gram(wide(self.residual))
+        self.cholesky = torch.empty_like(self.gram).T
+
+    @property
+    def largest(self) -> float:  # type: ignore[override]
+        """The largest diagonal entry of J J^T; looking at it waits for the device."""
+        return float(self.gram.diagonal().max())
+
+    def image(self, delta: Tensor) -> Tensor:
+        return self.factors.image(delta)
+
+    def transpose(self, residual: Tensor) -> Tensor:
+        return self.factors.transpose(residual.to(self.residual))
+
+    def factor_unseen(self, damping: float) -> None:
+        """Factor with a damping relative to the largest diagonal entry, without looking at numbers."""
+        self.cholesky.copy_(self.gram).diagonal().add_(damping * self.gram.diagonal().max())
+        self.cholesky = torch.linalg.cholesky_ex(self.cholesky).L
+
+    def solve(self, residual: Tensor) -> Tensor:
+        return super().solve(residual.to(self.gram))
