@@ -96,7 +96,7 @@ execute: $(READY)
 
 # Both go on where they stopped. A run has one thread unless it is shaken, so that the results do not depend on the number of cores.
 studies: $(READY)
-	$(call say,"Studies: what is missing of them, and what is true of their results")
+	$(call say,"Studies: what is missing of them; then what is true of their results")
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TOOLS)/studies.py $(ONLY)
 
 # ONLY=chapters runs the chapters themselves under each rounding, ONLY="chapters heat" one of them.
