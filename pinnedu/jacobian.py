@@ -21,6 +21,9 @@ from pinnedu.problem import Problem, Sample
 BLOCK = 64
 """Points whose products are formed together: few enough to stay in the cache until they are written."""
 
+GPU_BLOCK = 8192
+"""The same on a GPU, where each product takes some microseconds to start: few enough to bound the memory."""
+
 
 def jacobian(
     model: nn.Module,
@@ -97,6 +100,8 @@ def _by_layers(
         }
         with torch.enable_grad(), recording() as tape:
             blocks = problem.blocks(model, {name: piece}, "taylor", unknowns)
+        if not blocks:  # a set that no residual lives on, as the interior of a regression
+            return {}
         if start == 0 and not _all_in_layers(weights, tape, unknowns):
             return None
         outputs = [c for call in tape for c in call.outputs if c is not None]
@@ -139,6 +144,7 @@ def _all_in_layers(weights: dict[str, Tensor], tape: list[LinearCall], unknowns:
 
 def _fill(rows: Tensor, tape: list[LinearCall], gradients: Sequence[Tensor | None], place: dict[int, slice]) -> None:
     """Write dr_n / dW for all linear layers into the rows (N, P) of the Jacobian."""
+    size = BLOCK if rows.device.type == "cpu" else GPU_BLOCK
     done: set[int] = set()
     remaining = iter(gradients)
     for call in tape:
@@ -146,8 +152,8 @@ def _fill(rows: Tensor, tape: list[LinearCall], gradients: Sequence[Tensor | Non
         used = [(g, a.detach()) for g, a in zip(by_output, call.inputs, strict=True) if g is not None and a is not None]
         if id(call.weight) in place:
             view = rows[:, place[id(call.weight)]].view(len(rows), *call.weight.shape)
-            for start in range(0, len(rows), BLOCK):
-                block = slice(start, start + BLOCK)
+            for start in range(0, len(rows), size):
+                block = slice(start, start + size)
                 product = _sum_of_products([(g[block], a[block]) for g, a in used]) if used else 0
                 view[block] = view[block] + product if id(call.weight) in done else product
         if call.bias is not None and id(call.bias) in place:

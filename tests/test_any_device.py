@@ -20,14 +20,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pinnedu import (
+    KFAC,
     LBFGS,
     MLP,
+    SOAP,
+    SPRING,
     Adam,
     Box,
     FourierFeatures,
     GaussNewton,
+    GaussNewtonCG,
     GradientDescent,
     HardConstraint,
+    Muon,
     Observed,
     On,
     Periodic,
@@ -167,8 +172,11 @@ def train(optimizer, monkeypatch, mode, *, points=None, derivatives="taylor"):
 
 @pytest.mark.parametrize(
     "optimizer",
-    [Adam(), GradientDescent(), lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9)],
-    ids=["Adam", "GradientDescent", "SGD"],
+    [
+        *(Adam(), GradientDescent(), lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9), SOAP()),
+        *([Muon()] if hasattr(torch.optim, "Muon") else []),
+    ],
+    ids=["Adam", "GradientDescent", "SGD", "SOAP", *(["Muon"] if hasattr(torch.optim, "Muon") else [])],
 )
 @pytest.mark.parametrize("derivatives", ["taylor", "autograd", "finite-differences"])
 def test_the_loop_does_not_wait_for_the_device(optimizer, derivatives, monkeypatch):
@@ -204,6 +212,23 @@ def test_optimizers_with_a_line_search_stay_on_the_device(optimizer, monkeypatch
     run = train(optimizer, monkeypatch, mode)
     assert len(run.rows) == 3
     assert 0 < len(mode.looks) <= 90  # the line search decides how many; one more look an evaluation is too much
+    assert {weight.device for weight in run.model.parameters()} == {META}
+
+
+def test_spring_with_a_fixed_damping_never_looks(monkeypatch):
+    run = train(SPRING(adaptive=False), monkeypatch, OneDevice(), points=Points(3, 2, resample=1))
+    assert len(run.rows) == 3
+    assert run.take_step.last.device == META
+
+
+@pytest.mark.parametrize("optimizer", [SPRING(), GaussNewtonCG(iterations=25, rank=5), KFAC()], ids=lambda o: type(o).__name__)
+def test_optimizers_for_large_networks_look_at_few_numbers(optimizer, monkeypatch):
+    mode = OneDevice(falling())
+    points = Points(3, 2, resample=1)
+    run = train(optimizer, monkeypatch, mode, points=points)
+    assert len(run.rows) == 3
+    looks = {SPRING: 30, GaussNewtonCG: 60, KFAC: 40}[type(optimizer)]
+    assert 0 < len(mode.looks) <= looks, len(mode.looks)
     assert {weight.device for weight in run.model.parameters()} == {META}
 
 

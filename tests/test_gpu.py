@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pinnedu import LBFGS, MLP, Adam, GaussNewton, Points, SelfScaledBroyden, fit, problems
+from pinnedu import KFAC, LBFGS, MLP, SOAP, SPRING, Adam, GaussNewton, GaussNewtonCG, Points, SelfScaledBroyden, fit, problems
 from pinnedu.derivatives import ENGINES, evaluate
 from pinnedu.device import choose
 from pinnedu.field import Laplacian
@@ -47,7 +47,11 @@ def train(device, optimizer, steps, *, points=SOME, single=False, **options):
 
 @pytest.mark.parametrize(
     ("optimizer", "steps"),
-    [(Adam(1e-2), 30), (LBFGS(), 8), (SelfScaledBroyden(), 8), (GaussNewton(), 8)],
+    [
+        *((Adam(1e-2), 30), (LBFGS(), 8), (SelfScaledBroyden(), 8), (GaussNewton(), 8)),
+        *((SPRING(), 8), (SPRING(adaptive=False), 8), (GaussNewtonCG(), 5), (KFAC(), 8)),
+        (SOAP(betas=(0.5, 0.5)), 8),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_the_same_seed_gives_the_same_run_as_on_the_cpu(device, optimizer, steps):

@@ -235,3 +235,13 @@ def test_a_chunk_without_points_is_refused():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers' or 'func'"):
         jacobian(mlp(HEAT), HEAT, BOX.sample(4), method="magic")
+
+
+def test_a_problem_without_equations():
+    """The interior has points and no residuals: a regression."""
+    box = Box(x=(0, 1))
+    problem = Problem(box, {}, {"data": Observed(box.grid(5), u=torch.arange(5.0, dtype=torch.float64))})
+    model = MLP(problem, hidden=(3,))
+    for method in ("auto", "layers"):
+        ((name, (residual, rows)),) = jacobian(model, problem, problem.sample(Points(4)), method=method).items()
+        assert (name, len(residual), rows.shape) == ("data", 5, (5, 10))

@@ -16,7 +16,7 @@ data that are often used, keep an error of 1e-5.
 """
 
 from functools import lru_cache
-from math import ceil, pi
+from math import pi
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -129,7 +129,7 @@ def _evaluate(u: Array, x: Array) -> Array:
     nodes = np.arange(-3, 5)
     gap = (place - left)[:, None] - nodes
     found = np.zeros(x.shape)
-    for i, node in enumerate(nodes):
+    for node in nodes:
         others = nodes != node
         found += u[(left + node) % n] * (gap[:, others] / (node - nodes[others])).prod(axis=1)
     return found

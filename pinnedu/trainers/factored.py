@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pinnedu.derivatives.jet import LinearCall, recording
 from pinnedu.jacobian import _all_in_layers, weights_of
+from pinnedu.trainers.gauss_newton import _add_gram
 from pinnedu.trainers.objective import Objective
 
 BLOCK = 2**23
@@ -100,6 +101,8 @@ class FactoredJacobian:
             }
             with torch.enable_grad(), recording() as tape:
                 blocks = objective.problem.blocks(objective.model, {name: points}, "taylor", unknowns)
+            if not blocks:  # a set that no residual lives on, as the interior of a regression
+                continue
             if not _all_in_layers(weights, tape, unknowns):
                 raise NotFactored
             self._find_layers(tape, place)
@@ -191,6 +194,7 @@ class FactoredJacobian:
 
         For each layer the cheaper of two ways: with C coefficients, entry (n, m) is the sum of
         (g_nc . g_md) (a_nc . a_md) over the C^2 pairs c, d; or the rows themselves are formed, some at a time.
+        Below the diagonal only, until the end.
         """
         total = self.residual.new_zeros(len(self.residual), len(self.residual), dtype=dtype)
         for own in range(len(self.layers)):
@@ -207,7 +211,7 @@ class FactoredJacobian:
                 if column in part.columns:
                     slopes[part.rows] = part.columns[column].to(dtype)
             total.addr_(slopes, slopes)
-        return total
+        return total.tril() + total.tril(-1).T
 
     @staticmethod
     def _add_pairs(total: Tensor, seen: list[tuple[Part, Tensor, Tensor]]) -> None:
@@ -219,8 +223,6 @@ class FactoredJacobian:
                         block.addcmul_(one_g @ one_h.T, one_a @ one_b.T)
                 block = block.view(part.fold, -1, other.fold, block.shape[1] // other.fold).sum(dim=(0, 2))
                 total[part.rows, other.rows] += block
-                if other is not part:
-                    total[other.rows, part.rows] += block.T
 
     @staticmethod
     def _add_rows(total: Tensor, seen: list[tuple[Part, Tensor, Tensor]]) -> None:
@@ -234,7 +236,7 @@ class FactoredJacobian:
             for part, g, a in seen:
                 product = torch.bmm(g[:, :, some].permute(1, 2, 0), a.transpose(0, 1)).flatten(1)
                 rows[part.rows] = product.view(part.fold, -1, product.shape[1]).sum(dim=0)
-            total.addmm_(rows, rows.T)
+            _add_gram(total, rows.T)
 
 
 class NotFactored(Exception):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pinnedu.checks import as_number, shown, whole
 from pinnedu.domain import check_resample
 from pinnedu.jacobian import weights_of
+from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
 from pinnedu.trainers.parallel import ALONE, Team
@@ -101,6 +102,12 @@ class _LevenbergMarquardt:
 
     def tangent(self, objective: Objective) -> _Tangent:
         """The residuals at the present weights, and what is known of their derivative."""
+        if not self.memory:
+            rows, columns = sum(map(len, objective.sample.values())), sum(map(Tensor.numel, self.weights))
+            needed = (rows * columns + 2 * min(rows, columns) ** 2) * self.weights[0].element_size()
+            what = f"{type(self.options).__name__} with {rows} residuals and {columns} weights"
+            remedy = "use fewer points, or SPRING or GaussNewtonCG, which never write the Jacobian down"
+            require_memory(what, needed, self.weights[0].device, remedy)
         return _Tangent(objective.linearize(), self.memory, objective.team)
 
     def state(self) -> dict[str, Any]:

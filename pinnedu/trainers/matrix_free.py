@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
 from pinnedu.device import move
+from pinnedu.jacobian import weights_of
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
 from pinnedu.trainers.gauss_newton import GaussNewton, _LevenbergMarquardt, _Tangent
 from pinnedu.trainers.memory import require_memory
@@ -86,7 +87,7 @@ class _MatrixFree(_LevenbergMarquardt):
         try:
             products: Products = FactoredJacobian(objective)
         except NotFactored:
-            products = GraphProducts(objective, self.weights)
+            products = GraphProducts(objective)
         tangent = MatrixFreeTangent(products, objective.team, self.options)
         if self.steps % self.options.refresh == 0 or self.preconditioner is None:
             generator = torch.Generator().manual_seed(self.steps)
@@ -130,14 +131,28 @@ class GraphProducts:
     The reverse pass J^T w is linear in w, so its own reverse pass by w multiplies with J: no forward mode is needed.
     """
 
-    def __init__(self, objective: Objective, weights: list[Tensor]) -> None:
-        self.weights = weights
+    def __init__(self, objective: Objective) -> None:
+        # Of copies, for the weights move while the graph is in use.
+        copies = {name: weight.detach().clone().requires_grad_() for name, weight in weights_of(objective.model).items()}
+        network = {name: copy for name, copy in copies.items() if not name.startswith("unknowns.")}
+
+        class Copy(nn.Module):
+            unknowns = {
+                name: copies.get(f"unknowns.{name}", value)
+                for name, value in getattr(objective.model, "unknowns", {}).items()
+            }
+
+            def forward(self, inputs: Tensor) -> Tensor:
+                found: Tensor = torch.func.functional_call(objective.model, network, (inputs,))
+                return found
+
+        self.weights = list(copies.values())
         with torch.enable_grad():
-            residuals = objective.residuals()
-            self.graph = torch.cat([objective.scale(name, r) * r for name, r in residuals.items()])
+            residuals = objective.problem.residuals(Copy(), objective.sample, objective.derivatives)
+            self.graph = torch.cat([objective.scale(name, r.detach()) * r for name, r in residuals.items()])
             self.dummy = torch.zeros_like(self.graph, requires_grad=True)
-            slopes = torch.autograd.grad(self.graph, weights, self.dummy, create_graph=True, allow_unused=True)
-            self.pulled = flat(slopes, weights)
+            slopes = torch.autograd.grad(self.graph, self.weights, self.dummy, create_graph=True, allow_unused=True)
+            self.pulled = flat(slopes, self.weights)
         self.residual = self.graph.detach()
         objective._first = objective.team.sum(objective.half_mean_squares({k: r.detach() for k, r in residuals.items()}))
 

@@ -25,7 +25,9 @@ def available(device: torch.device) -> int | None:
     return None
 
 
-def require_memory(what: str, needed: int, device: torch.device) -> None:
+def require_memory(
+    what: str, needed: int, device: torch.device, remedy: str = "use fewer points or a smaller model"
+) -> None:
     """Raise ValueError if something needs more memory than there is.
 
     Parameters
@@ -38,6 +40,5 @@ def require_memory(what: str, needed: int, device: torch.device) -> None:
     free = available(device)
     if free is not None and needed > free:
         raise ValueError(
-            f"{what} needs some {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on {device}: "
-            "use fewer points or a smaller model."
+            f"{what} needs some {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free on {device}: {remedy}."
         )

@@ -69,11 +69,15 @@ class _Spring(_LevenbergMarquardt):
     def __call__(self, objective: Objective) -> Tensor:
         if self.options.adaptive:
             return super().__call__(objective)
-        tangent = FactoredTangent(self.factors(objective))
-        pull = 0 if self.last is None else self.options.momentum * self.last
-        wanted = tangent.residual if self.last is None else tangent.residual + tangent.image(pull)
-        tangent.factor_unseen(self.options.damping)
-        self.last = pull + tangent.solve(wanted)
+        tangent = self.tangent(objective)
+        damped = tangent.cholesky.copy_(tangent.gram)
+        damped.diagonal().add_(self.options.damping * tangent.gram.diagonal().max())
+        tangent.cholesky = torch.linalg.cholesky_ex(damped).L
+        if self.last is None:
+            self.last = tangent.solve(tangent.residual)
+        else:
+            pull = self.options.momentum * self.last
+            self.last = pull + tangent.solve(tangent.residual + tangent.image(pull))
         self.move(self.last)
         return objective.first_terms()
 
@@ -81,20 +85,15 @@ class _Spring(_LevenbergMarquardt):
         rows, columns = sum(len(points) for points in objective.sample.values()), sum(map(Tensor.numel, self.weights))
         if objective.team is not ALONE or rows >= columns:
             return super().tangent(objective)
-        try:
-            return FactoredTangent(self.factors(objective))
-        except NotFactored:
-            return super().tangent(objective)
-
-    def factors(self, objective: Objective) -> FactoredJacobian:
-        """The Jacobian, after a look at the memory that it and the solve will need."""
         if not self.checked:
-            rows = sum(len(points) for points in objective.sample.values())
             squares = 3 * rows**2 * torch.finfo(wide(self.weights[0])).bits // 8
-            what = f"SPRING with {rows} residuals and {sum(map(Tensor.numel, self.weights))} weights"
+            what = f"SPRING with {rows} residuals and {columns} weights"
             require_memory(what, bytes_of_factors(objective) + squares, self.weights[0].device)
             self.checked = True
-        return FactoredJacobian(objective)
+        try:
+            return FactoredTangent(FactoredJacobian(objective))
+        except NotFactored:
+            return super().tangent(objective)
 
 
 class FactoredTangent(_Tangent):
@@ -117,11 +116,6 @@ class FactoredTangent(_Tangent):
 
     def transpose(self, residual: Tensor) -> Tensor:
         return self.factors.transpose(residual.to(self.residual))
-
-    def factor_unseen(self, damping: float) -> None:
-        """Factor with a damping relative to the largest diagonal entry, without looking at numbers."""
-        self.cholesky.copy_(self.gram).diagonal().add_(damping * self.gram.diagonal().max())
-        self.cholesky = torch.linalg.cholesky_ex(self.cholesky).L
 
     def solve(self, residual: Tensor) -> Tensor:
         return super().solve(residual.to(self.gram))

@@ -19,13 +19,18 @@ import torch
 
 import pinnedu.files
 from pinnedu import (
+    KFAC,
     LBFGS,
     MLP,
+    SOAP,
+    SPRING,
     Adam,
     Causal,
     GaussNewton,
+    GaussNewtonCG,
     GradientBalance,
     GradientDescent,
+    Muon,
     On,
     Points,
     Problem,
@@ -43,6 +48,12 @@ OPTIMIZERS = {
     "LBFGS": LBFGS(),
     "SelfScaledBroyden": SelfScaledBroyden(resample=7),
     "GradientDescent": GradientDescent(1e-2),
+    "SPRING": SPRING(),
+    "SPRING, fixed": SPRING(adaptive=False, resample=3),
+    "GaussNewtonCG": GaussNewtonCG(iterations=10, rank=10, refresh=7),
+    "KFAC": KFAC(),
+    "SOAP": SOAP(1e-2),
+    **({"Muon": Muon(1e-2)} if hasattr(torch.optim, "Muon") else {}),
     "SGD": lambda weights: torch.optim.SGD(weights, lr=1e-2, momentum=0.9),
 }
 

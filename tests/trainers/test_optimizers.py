@@ -21,7 +21,9 @@ OPTIMIZERS = {
     "class of torch": torch.optim.Adam,
     "factory of torch": lambda weights: torch.optim.SGD(weights, lr=0.05, momentum=0.9),
     # The others of the public face, by their defaults.
-    **{name: getattr(pinnedu, name)() for name in ("GaussNewton", "SelfScaledBroyden") if name in pinnedu.__all__},
+    **{name: getattr(pinnedu, name)() for name in ("GaussNewton", "SelfScaledBroyden", "SPRING", "GaussNewtonCG", "KFAC")},
+    "SOAP": pinnedu.SOAP(1e-2),
+    **({"Muon": pinnedu.Muon(1e-2, adam_lr=1e-2)} if hasattr(torch.optim, "Muon") else {}),
 }
 
 

@@ -11,11 +11,15 @@ import pytest
 import torch
 
 from pinnedu import (
+    KFAC,
     LBFGS,
     MLP,
+    SOAP,
+    SPRING,
     Adam,
     Box,
     GaussNewton,
+    GaussNewtonCG,
     GradientDescent,
     Observed,
     On,
@@ -62,6 +66,12 @@ CASES = {  # problem, widths, optimizer, steps, points
     "SelfScaledBroyden": (transport, (8,), SelfScaledBroyden(), 10, ODD),
     "GaussNewton in the weights": (transport, (5,), GaussNewton(), 8, ODD),
     "GaussNewton in the residuals": (transport, (30, 30), GaussNewton(momentum=0.5), 8, ODD),
+    "SPRING": (transport, (30, 30), SPRING(), 5, ODD),
+    "GaussNewtonCG": (transport, (8,), GaussNewtonCG(iterations=20, rank=10), 5, ODD),
+    "KFAC": (transport, (8,), KFAC(), 8, ODD),
+    "SOAP": (transport, (8,), SOAP(1e-2), 10, ODD),
+    "GaussNewtonCG with a single point": (growth, (4,), GaussNewtonCG(iterations=5, rank=4), 4, Points(31, 1)),
+    "KFAC with a single point": (growth, (4,), KFAC(), 4, Points(31, 1)),
     "Adam with a single point": (growth, (5,), Adam(1e-2), 10, Points(5, 1)),
     "GaussNewton with a single point": (growth, (4,), GaussNewton(), 5, Points(31, 1)),
     "weighted": (transport, (8,), Adam(1e-2), 10, ODD),
