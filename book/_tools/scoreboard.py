@@ -116,8 +116,8 @@ def claimed(name: str, study_name: str) -> tuple[bool, float | None]:
     if not claims:
         raise ValueError(f"{name}: no claim of the study {study_name} serves this row.")
     shaken = STUDIES / "shaken" / f"{study_name}.json"
-    held = json.loads(shaken.read_text(encoding="utf-8"))["holds"] if shaken.exists() else {}
-    often = [held.get(claim.name) for claim in claims]
+    held = json.loads(shaken.read_text(encoding="utf-8")) if shaken.exists() else {}
+    often = [held["holds"].get(claim.name) if held.get("code") == study.code else None for claim in claims]
     return all(claim.holds(study.results) for claim in claims), None if None in often else min(often)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 
 import torch
 from chapters import ROOT, notebooks
-from studies import FOLDER, RUNS, current, key, load, names, processor, run, store, verdicts, versions
+from studies import FOLDER, RUNS, current, key, load, names, processor, run, store, verdicts, versions, workers
 
 from pinnedu.studies import Results, Study
 
@@ -93,7 +93,7 @@ def light(entry: dict) -> dict:
     return entry | {"value": {name: value for name, value in entry["value"].items() if isinstance(value, int | float)}}
 
 
-def repeat(name: str, rounding: str, seeds: list[int] | None, workers: int | None) -> int:
+def repeat(name: str, rounding: str, seeds: list[int] | None) -> int:
     """Run what is missing under the rounding of this process, and keep it."""
     study = load(FOLDER / f"{name}.py")
     there = kept(study)
@@ -103,9 +103,9 @@ def repeat(name: str, rounding: str, seeds: list[int] | None, workers: int | Non
         return 0
     print(f"{name}, {rounding}: {left} runs", flush=True)
     threads = ROUNDINGS[rounding][1]
-    workers = workers or max(1, (os.cpu_count() or 1) // threads)
+    count = workers() or max(1, (os.cpu_count() or 1) // threads)
     folder = RUNS / f"{name}-{study.code}-{rounding.replace(' ', '-')}"
-    there[rounding], failed = run(study, runs, there[rounding], threads, workers, folder)
+    there[rounding], failed = run(study, runs, there[rounding], threads, count, folder)
     keep(study, there)
     for failure in failed:
         print(f"  failed: {failure}")
@@ -209,19 +209,17 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Repeat studies with other seeds and other rounding.")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--seeds", type=numbers, help="10..14 or 3,5,8; else the study's own")
-    parser.add_argument("--workers", type=int, help="processes at a time")
     parser.add_argument("--rounding", choices=ROUNDINGS, help=argparse.SUPPRESS)  # in the process of that rounding
     given = parser.parse_args(arguments)
     if given.names[:1] == ["chapters"]:
         return chapters(given.names[1:])
     if given.rounding:
-        return max(repeat(name, given.rounding, given.seeds, given.workers) for name in given.names)
+        return max(repeat(name, given.rounding, given.seeds) for name in given.names)
     failed = False
     for name in names(given.names):
         for rounding in ROUNDINGS:
             again = [sys.executable, __file__, name, "--rounding", rounding]
             again += ["--seeds", ",".join(map(str, given.seeds))] if given.seeds else []
-            again += ["--workers", str(given.workers)] if given.workers else []
             failed |= subprocess.run(again, env=environment(rounding), check=False).returncode != 0
         failed |= not report(load(FOLDER / f"{name}.py"), given.seeds)
     return int(failed)

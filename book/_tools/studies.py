@@ -50,13 +50,21 @@ def processor() -> str:
     return f"{kind}, {torch.backends.cpu.get_cpu_capability()}"
 
 
+def workers() -> int | None:
+    """How many runs at a time, from ``WORKERS``; as many as there are cores if it is not set."""
+    given = os.environ.get("WORKERS", "")
+    if given and not (given.isdigit() and int(given)):
+        raise ValueError(f"WORKERS must be a whole number of at least 1, not {given!r}.")
+    return int(given) if given else None
+
+
 def versions() -> dict[str, str]:
     """What the results were made with."""
     packages = {name: version(name) for name in ("pinnedu", "torch", "numpy", "scipy")}
     return {"python": platform.python_version(), **packages}
 
 
-def run(study: Study, wanted: list[dict], there: dict[str, dict], threads: int, workers: int | None, folder: Path) -> tuple:
+def run(study: Study, wanted: list[dict], there: dict[str, dict], threads: int, count: int | None, folder: Path) -> tuple:
     """Run what is not there yet.
 
     Returns
@@ -68,7 +76,7 @@ def run(study: Study, wanted: list[dict], there: dict[str, dict], threads: int, 
     left = [parameters for parameters in wanted if key(parameters) not in there]
     found, failed = dict(there), []
     call = functools.partial(trial, str(study.path), threads)
-    for one in sweep(call, left, workers=workers, folder=folder) if left else []:
+    for one in sweep(call, left, workers=count, folder=folder) if left else []:
         if one.error:
             failed.append(f"{one.parameters}: {one.error}")
         else:
@@ -107,8 +115,7 @@ def main(asked: list[str]) -> int:
         there = current(study)
         wanted = study.runs
         print(f"{name}: {len(wanted)} runs, of which {sum(key(one) in there for one in wanted)} are there", flush=True)
-        workers = int(os.environ["WORKERS"]) if os.environ.get("WORKERS") else None
-        found, failed = run(study, wanted, there, 1, workers, RUNS / f"{name}-{study.code}")
+        found, failed = run(study, wanted, there, 1, workers(), RUNS / f"{name}-{study.code}")
         entries = [found[key(one)] for one in wanted if key(one) in found]
         if len(found) > len(there):
             head = {"study": name, "code": study.code, "processor": processor(), "versions": versions()}

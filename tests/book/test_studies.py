@@ -192,6 +192,13 @@ def test_an_unknown_study_is_named(small):
         studies.names(["smal"])
 
 
+@pytest.mark.parametrize("given", ["0", "two", "-1"])
+def test_a_number_of_workers_that_is_none(small, monkeypatch, given):
+    monkeypatch.setenv("WORKERS", given)
+    with pytest.raises(ValueError, match="WORKERS must be a whole number of at least 1"):
+        studies.main([])
+
+
 @pytest.mark.parametrize(("text", "seeds"), [("10..14", [10, 11, 12, 13, 14]), ("3,5", [3, 5]), ("7", [7])])
 def test_seeds_as_they_are_written(text, seeds):
     assert shake.numbers(text) == seeds
@@ -207,10 +214,10 @@ def test_shaking_runs_every_rounding_once_and_keeps_what_it_ran(small, capsys):
     studies.main([])
     calls(small)
     for rounding in shake.ROUNDINGS:
-        assert shake.main(["small", "--rounding", rounding, "--workers", "1"]) == 0
+        assert shake.main(["small", "--rounding", rounding]) == 0
     assert calls(small) == 4 * (len(shake.ROUNDINGS) - 1), "the study's own runs are the plain ones"
     for rounding in shake.ROUNDINGS:
-        shake.main(["small", "--rounding", rounding, "--seeds", "0..4", "--workers", "1"])
+        shake.main(["small", "--rounding", rounding, "--seeds", "0..4"])
     assert calls(small) == 6 * len(shake.ROUNDINGS)
     held = shake.stored(load(small))
     assert len(held["results"]) == 10 * len(shake.ROUNDINGS) - 4
@@ -228,7 +235,7 @@ def test_shaking_runs_every_rounding_once_and_keeps_what_it_ran(small, capsys):
 
 def test_shaken_runs_of_other_code_do_not_count(small):
     studies.main([])
-    shake.main(["small", "--rounding", "portable", "--workers", "1"])
+    shake.main(["small", "--rounding", "portable"])
     small.write_text(SMALL.replace("FACTOR, BAD = 10", "FACTOR, BAD = 100"))
     assert not any(shake.kept(load(small)).values())
 
@@ -297,7 +304,8 @@ def test_a_row_takes_the_claims_of_its_study(small, monkeypatch, shaken, shown):
     monkeypatch.setattr(scoreboard, "STUDIES", small.parent)
     if shaken:
         (small.parent / "shaken").mkdir()
-        (small.parent / "shaken" / "small.json").write_text(json.dumps({"holds": {"rises": shaken, "lucky": 0.1}}))
+        held = {"code": load(small).code, "holds": {"rises": shaken, "lucky": 0.1}}
+        (small.parent / "shaken" / "small.json").write_text(json.dumps(held))
     there = {"failures": scoreboard.ROOT / "book" / "failures.ipynb"}
     row = scoreboard.row("R9", entry(study="small"), there)
     assert (row.holds, row.shaken) == (True, shaken)
@@ -309,3 +317,5 @@ def test_a_row_takes_the_claims_of_its_study(small, monkeypatch, shaken, shown):
         scoreboard.row("R9", entry(study="smal"), there)
     small.write_text(SMALL.replace("> r.where", "< r.where"))
     assert scoreboard.row("R9", entry(study="small"), there).holds is False
+    small.write_text(SMALL.replace("FACTOR, BAD = 10", "FACTOR, BAD = 100"))
+    assert scoreboard.row("R9", entry(study="small"), there).shaken is None, "other code was shaken"
