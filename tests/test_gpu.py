@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pinnedu import KFAC, LBFGS, MLP, SOAP, SPRING, Adam, GaussNewton, GaussNewtonCG, Points, SelfScaledBroyden, fit, problems
+from pinnedu import (
+    KFAC,
+    LBFGS,
+    MLP,
+    SOAP,
+    SPRING,
+    Adam,
+    GaussNewton,
+    GaussNewtonCG,
+    Points,
+    SelfScaledBroyden,
+    fit,
+    problems,
+)
 from pinnedu.derivatives import ENGINES, evaluate
 from pinnedu.device import choose
 from pinnedu.field import Laplacian

@@ -81,7 +81,7 @@ class FactoredJacobian:
     def __init__(self, objective: Objective) -> None:
         weights = weights_of(objective.model)
         self.size, place = 0, {}
-        for label, weight in weights.items():
+        for weight in weights.values():
             place[id(weight)] = slice(self.size, self.size + weight.numel())
             self.size += weight.numel()
         self.unknowns = {
@@ -198,7 +198,8 @@ class FactoredJacobian:
         """
         total = self.residual.new_zeros(len(self.residual), len(self.residual), dtype=dtype)
         for own in range(len(self.layers)):
-            seen = [(part, *(f.to(dtype) for f in part.factors[own])) for part in self.parts if own in part.factors]
+            with_it = [(part, part.factors[own]) for part in self.parts if own in part.factors]
+            seen = [(part, g.to(dtype), a.to(dtype)) for part, (g, a) in with_it]
             wide = max((len(g) for _, g, _ in seen), default=0)
             out, width = self.layers[own].out, seen[0][2].shape[2] if seen else 0
             if wide**2 * (out + width + 16) < out * width:

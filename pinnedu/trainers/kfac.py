@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         except NotFactored:
             raise ValueError("KFAC needs all weights in linear layers: use GaussNewtonCG, or SOAP, for this model.") from None
         fresh = [
-            [tuple(objective.team.sum(matrix) for matrix in pair) for pair in layer]
+            [(objective.team.sum(a), objective.team.sum(b)) for a, b in layer]
             for layer in kronecker_factors(jacobian, set(objective.problem.equations))
         ]
         keep = float(self.options.average) if self.factors else 0.0
@@ -155,7 +156,7 @@ class KroneckerTangent(_Tangent):
         self.gradient = self.transpose(self.residual)
         self.direction: Tensor | None = None
 
-    @property
+    @cached_property
     def largest(self) -> float:  # type: ignore[override]
         """The largest diagonal entry of the Kronecker products."""
         return float(torch.stack([a.diagonal().max() * b.diagonal().max() for layer in self.factors for a, b in layer]).max())

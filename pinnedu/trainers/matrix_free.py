@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -137,18 +138,17 @@ class GraphProducts:
         network = {name: copy for name, copy in copies.items() if not name.startswith("unknowns.")}
 
         class Copy(nn.Module):
-            unknowns = {
-                name: copies.get(f"unknowns.{name}", value)
-                for name, value in getattr(objective.model, "unknowns", {}).items()
-            }
-
             def forward(self, inputs: Tensor) -> Tensor:
                 found: Tensor = torch.func.functional_call(objective.model, network, (inputs,))
                 return found
 
+        unknowns = {
+            name: copies.get(f"unknowns.{name}", value) for name, value in getattr(objective.model, "unknowns", {}).items()
+        }
         self.weights = list(copies.values())
         with torch.enable_grad():
-            residuals = objective.problem.residuals(Copy(), objective.sample, objective.derivatives)
+            blocks = objective.problem.blocks(Copy(), objective.sample, objective.derivatives, unknowns)
+            residuals = {name: torch.cat(parts) for name, parts in blocks.items()}
             self.graph = torch.cat([objective.scale(name, r.detach()) * r for name, r in residuals.items()])
             self.dummy = torch.zeros_like(self.graph, requires_grad=True)
             slopes = torch.autograd.grad(self.graph, self.weights, self.dummy, create_graph=True, allow_unused=True)
@@ -180,7 +180,7 @@ class MatrixFreeTangent(_Tangent):
         self.collect = lambda residual: residual
         self.mu = 0.0
 
-    @property
+    @cached_property
     def largest(self) -> float:  # type: ignore[override]
         """An estimate of the largest eigenvalue of J^T J."""
         return float(self.preconditioner.values[0])

@@ -62,7 +62,7 @@ class EigenbasisAdam(torch.optim.Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "frequency": frequency, "eps": 1e-8})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move all weights that have a gradient."""
         loss = None
         if closure is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -106,7 +107,7 @@ class FactoredTangent(_Tangent):
         self.gram = factors.gram(wide(self.residual))
         self.cholesky = torch.empty_like(self.gram).T
 
-    @property
+    @cached_property
     def largest(self) -> float:  # type: ignore[override]
         """The largest diagonal entry of J J^T; looking at it waits for the device."""
         return float(self.gram.diagonal().max())

@@ -33,7 +33,8 @@ def test_the_inverse_of_two_products(conditions):
 
 def test_a_layer_without_influence_stays():
     zero = [(torch.zeros(4, 4, dtype=torch.float64), torch.zeros(3, 3, dtype=torch.float64))] * 2
-    assert torch.equal(solve_kronecker(zero, torch.zeros(3, 4, dtype=torch.float64), 0.01), torch.zeros(3, 4, dtype=torch.float64))
+    gradient = torch.zeros(3, 4, dtype=torch.float64)
+    assert torch.equal(solve_kronecker(zero, gradient, 0.01), gradient)
 
 
 def line(points=30):
@@ -131,7 +132,8 @@ def test_the_search_takes_the_share_with_the_largest_fall():
     tangent = step.tangent(objective)
     step.mu = 1e-6 * tangent.largest
     step.propose(objective, tangent)
-    falls = {share: tangent.decrease(tangent.combine(tangent.preconditioned(share), None, step.mu)) for share in (0.125, 0.5, 2.0)}
+    steps = {share: tangent.combine(tangent.preconditioned(share), None, step.mu) for share in (0.125, 0.5, 2.0)}
+    falls = {share: tangent.decrease(one) for share, one in steps.items()}
     assert step.share == min(max(falls, key=falls.get), 1.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pinnedu import KFAC, MLP, SPRING, GaussNewtonCG, fit, problems
+from pinnedu import KFAC, MLP, SPRING, GaussNewton, GaussNewtonCG, fit, problems
 from pinnedu.trainers import memory
 
 
@@ -23,6 +23,14 @@ def test_too_little_memory_is_one_sentence_and_no_step(optimizer, monkeypatch):
     model = MLP(heat, hidden=(40, 40))
     before = [weight.clone() for weight in model.parameters()]
     name = type(optimizer).__name__
-    with pytest.raises(ValueError, match=rf"{name} with 1300 residuals and 1801 weights needs some \d+\.\d GB of memory, and 0.0 GB are"):
+    needs = rf"{name} with 1300 residuals and 1801 weights needs some \d+\.\d GB of memory, and 0.0 GB are free on cpu"
+    with pytest.raises(ValueError, match=needs):
         fit(model, heat, optimizer=optimizer, steps=1)
     assert all(torch.equal(weight, old) for weight, old in zip(model.parameters(), before, strict=True))
+
+
+def test_gauss_newton_names_who_needs_less(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda device: 10**6)
+    heat = problems.heat()
+    with pytest.raises(ValueError, match=r"GaussNewton with 1300 residuals and 1801 weights .*: use fewer points, or SPRING or"):
+        fit(MLP(heat, hidden=(40, 40)), heat, optimizer=GaussNewton(), steps=1)

@@ -65,7 +65,8 @@ def test_the_formula_is_the_nearest_to_the_last_step():
     mu = 1e-2 * (rows @ rows.T).diagonal().max()
     matrix = rows.T @ rows + mu * torch.eye(rows.shape[1], dtype=rows.dtype)
     step(objective)
-    torch.testing.assert_close(flat(model) - before, torch.linalg.solve(matrix, 0.8 * mu * last - rows.T @ residual), rtol=1e-8, atol=1e-8)
+    expected = torch.linalg.solve(matrix, 0.8 * mu * last - rows.T @ residual)
+    torch.testing.assert_close(flat(model) - before, expected, rtol=1e-8, atol=1e-8)
 
 
 def test_with_adaptive_damping_it_is_gauss_newton():
@@ -102,7 +103,9 @@ def test_ten_thousand_weights(adaptive):
     assert run.error < 0.05
 
 
-@pytest.mark.parametrize(("options", "message"), [({"adaptive": 1}, "adaptive must be True or False"), ({"momentum": 1}, "momentum")])
+@pytest.mark.parametrize(
+    ("options", "message"), [({"adaptive": 1}, "adaptive must be True or False"), ({"momentum": 1}, "momentum")]
+)
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
         SPRING(**options)
