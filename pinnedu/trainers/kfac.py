@@ -16,6 +16,7 @@ from pinnedu.trainers.gauss_newton import _LevenbergMarquardt, _Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
+from pinnedu.trainers.parallel import ALONE, Team
 
 Pair = tuple[Tensor, Tensor]
 """A (in + 1, in + 1) and B (out, out) of one layer: the block of J^T J is near A x B."""
@@ -107,10 +108,7 @@ class _KroneckerStep(_LevenbergMarquardt):
             jacobian = FactoredJacobian(objective)
         except NotFactored:
             raise ValueError("KFAC needs all weights in linear layers: use GaussNewtonCG, or SOAP, for this model.") from None
-        fresh = [
-            [(objective.team.sum(a), objective.team.sum(b)) for a, b in layer]
-            for layer in kronecker_factors(jacobian, set(objective.problem.equations))
-        ]
+        fresh = kronecker_factors(jacobian, set(objective.problem.equations), objective.team)
         keep = float(self.options.average) if self.factors else 0.0
         before = self.factors or fresh
         self.factors = [
@@ -191,7 +189,7 @@ class KroneckerTangent(_Tangent):
         return -(vectors @ (inverse * (vectors.T @ (basis @ self.gradient)))) @ basis
 
 
-def kronecker_factors(jacobian: FactoredJacobian, equations: set[str]) -> list[list[Pair]]:
+def kronecker_factors(jacobian: FactoredJacobian, equations: set[str], team: Team = ALONE) -> list[list[Pair]]:
     """For each layer A and B of the equations and of the conditions, zero where there are none.
 
     A is the mean of a a^T over points and Taylor coefficients, B the sum of g g^T: with the scales
@@ -204,14 +202,14 @@ def kronecker_factors(jacobian: FactoredJacobian, equations: set[str]) -> list[l
         width = sum(part.stop - part.start for part in (layer.weight, layer.bias) if part is not None) // layer.out
         for group in (True, False):
             a = jacobian.residual.new_zeros(width, width, dtype=dtype)
-            b, count = a.new_zeros(layer.out, layer.out), 0
+            b, count = a.new_zeros(layer.out, layer.out), a.new_zeros(())
             for part in jacobian.parts:
                 if (part.term in equations) == group and own in part.factors:
                     slopes, inputs = (factor.flatten(0, 1) for factor in part.factors[own])
                     a += inputs.T @ inputs
                     b += slopes.T @ slopes
                     count += len(inputs)
-            pairs.append((a / max(count, 1), b))
+            pairs.append((team.sum(a) / team.sum(count).clamp(min=1), team.sum(b)))
         result.append(pairs)
     return result
 

@@ -43,7 +43,8 @@ class GaussNewtonCG(GaussNewton):
     rank : int
         Of the preconditioner.
     refresh : int
-        Make the preconditioner again every so many steps; a making costs as much as ``rank`` iterations.
+        Make the preconditioner again every so many steps; a making costs as much as ``rank`` iterations, in
+        larger products. While the network learns fast, one of the step before is of little use already.
 
     References
     ----------
@@ -52,10 +53,10 @@ class GaussNewtonCG(GaussNewton):
     """
 
     acceleration: float = 0.0
-    iterations: int = 50
+    iterations: int = 30
     tolerance: float = 1e-2
     rank: int = 50
-    refresh: int = 10
+    refresh: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -227,7 +228,8 @@ class Nystroem:
         images = product(directions.T.contiguous()).T.to(wide(normal))
         directions = directions.to(images)
         shift = torch.finfo(normal.dtype).eps * torch.linalg.norm(images) + torch.finfo(normal.dtype).tiny
-        images = images + shift * directions
+        seen = (images != 0).any(dim=1, keepdim=True)  # a weight that the matrix does not know stays where it is
+        images = images + shift * seen * directions
         core = directions.T @ images
         factor = torch.linalg.cholesky_ex((core + core.T) / 2).L
         half = torch.linalg.solve_triangular(factor, images.T, upper=False).T

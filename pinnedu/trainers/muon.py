@@ -41,7 +41,7 @@ class Muon:
     scalable for LLM training.
     """
 
-    lr: float = 3e-3
+    lr: float = 1e-2
     momentum: float = 0.95
     adam_lr: float = 1e-3
     resample: int = 1

@@ -29,7 +29,8 @@ class SOAP:
     betas : (float, float)
         Averages of the gradient, and of its squares and products.
     frequency : int
-        Follow the eigenvectors every so many steps, by one orthogonal iteration.
+        Follow the eigenvectors every so many steps, by one orthogonal iteration; the first starts from the weights' own
+        directions.
 
     References
     ----------
@@ -38,7 +39,7 @@ class SOAP:
     perspective.
     """
 
-    lr: float = 3e-3
+    lr: float = 1e-2
     betas: tuple[float, float] = (0.95, 0.95)
     frequency: int = 5
     resample: int = 1
@@ -79,15 +80,16 @@ class EigenbasisAdam(torch.optim.Optimizer):
         matrix = weight.ndim == 2
         if not state:
             state |= {"step": 0, "mean": torch.zeros_like(weight), "square": torch.zeros_like(weight)}
-            if matrix:  # no average yet: the eigenvectors are those of the first gradient
+            if matrix:
                 state |= {"left": gradient @ gradient.T, "right": gradient.T @ gradient}
-                state |= {f"{side} basis": torch.linalg.eigh(state[side]).eigenvectors for side in ("left", "right")}
+                for side in ("left", "right"):
+                    state[f"{side} basis"] = torch.eye(len(state[side]), dtype=weight.dtype, device=weight.device)
         elif matrix:
             state["left"].lerp_(gradient @ gradient.T, 1 - second)
             state["right"].lerp_(gradient.T @ gradient, 1 - second)
-            if state["step"] % group["frequency"] == 0:
-                for side in ("left", "right"):
-                    state[f"{side} basis"] = torch.linalg.qr(state[side] @ state[f"{side} basis"]).Q
+        if matrix and state["step"] % group["frequency"] == 0:
+            for side in ("left", "right"):
+                state[f"{side} basis"] = orthogonal_iteration(state[side], state[f"{side} basis"])
         state["step"] += 1
         state["mean"].lerp_(gradient, 1 - first)
         rotated, mean = gradient, state["mean"]
@@ -98,3 +100,12 @@ class EigenbasisAdam(torch.optim.Optimizer):
         root = (state["square"] / (1 - second ** state["step"])).sqrt().add_(group["eps"])
         step = mean / root / (1 - first ** state["step"])
         weight.sub_(q @ step @ r.T if matrix else step, alpha=group["lr"])
+
+
+def orthogonal_iteration(matrix: Tensor, basis: Tensor) -> Tensor:
+    """Turn a basis towards the eigenvectors of a positive matrix, largest eigenvalue first.
+
+    A single gradient has fewer directions than the matrix: without a small shift rounding would choose the others.
+    """
+    shift = 1e-6 * matrix.diagonal().mean()
+    return torch.linalg.qr(matrix @ basis + shift * basis).Q
