@@ -22,7 +22,7 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(W
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book zip build test lint unit pages notebooks fuzz lab execute bench gpu lock clean
+.PHONY: help install book zip build test lint unit pages notebooks fuzz lab execute studies shake bench gpu lock clean
 
 help:  ## show this list
 	@echo "make book       build the book and say where to open it (installs what is missing)"
@@ -31,6 +31,8 @@ help:  ## show this list
 	@echo "make fuzz       hand wrong arguments, drawn anew each time, to every public call; EXAMPLES=2000 of each kind"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
+	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
+	@echo "make shake      do their claims hold with other seeds and other rounding? ONLY=failures SEEDS=10..14"
 	@echo "make bench      pinnedu beside other libraries and classical solvers (three hours; goes on where it stopped)"
 	@echo "make gpu        all that needs a GPU, in eight minutes, with nothing installed; DEVICE=cpu for a dry run of one"
 	@echo "make lock       write requirements.lock anew, from requirements.txt and the index of PyPI"
@@ -98,6 +100,16 @@ execute: $(READY)
 	$(call say,"Running the chapters and storing their outputs")
 	@for chapter in $(or $(ONLY),$$($(TOOLS)/chapters.py)); do basename $$chapter .ipynb; done | \
 	  $(NOTEBOOKS) xargs -n 1 -P $(WORKERS) $(TOOLS)/execute.py
+
+# Both go on where they stopped. A run has one thread unless it is shaken, so that the results do not depend on the number of cores.
+studies: $(READY)
+	$(call say,"Studies: what is missing of them; then what is true of their results")
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TOOLS)/studies.py $(ONLY)
+
+# ONLY=chapters runs the chapters themselves under each rounding, ONLY="chapters heat" one of them.
+shake: $(READY)
+	$(call say,"Do the claims hold with other seeds and other rounding?")
+	@$(TOOLS)/shake.py $(ONLY) $(if $(SEEDS),--seeds $(SEEDS))
 
 # The stored results, which the book shows, lie in benchmarks/results: a new run does not touch them unless asked to.
 RESULTS ?= benchmarks/mine

@@ -35,6 +35,8 @@ def contents() -> dict[str, bytes]:
     held = {"README.txt": README.encode(), "index.html": START.encode()}
     held |= {f"html/{file.relative_to(site).as_posix()}": file.read_bytes() for file in site.rglob("*") if file.is_file()}
     held |= {f"notebooks/{path.name}": path.read_bytes() for path in notebooks()}
+    studies = [file for file in (ROOT / "book" / "studies").glob("*") if file.suffix in (".py", ".json")]
+    held |= {f"notebooks/studies/{file.name}": file.read_bytes() for file in studies}  # chapters read them
     stored = (ROOT / "benchmarks" / "results").rglob("*.json")  # a chapter reads them
     held |= {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in stored}
     package = [file for file in (ROOT / "pinnedu").rglob("*") if file.is_file() and "__pycache__" not in file.parts]

@@ -1,8 +1,9 @@
 """The scoreboard: what was claimed, what the chapters measured, and whether it holds.
 
 `book/scoreboard.yml` says for each row which chapter shows it, by which glued numbers, and what must hold for
-them. The numbers are read from the outputs stored in that chapter; none is written anywhere else. A row whose
-chapter is not in the table of contents is missing.
+them. The numbers are read from the outputs stored in that chapter; none is written anywhere else. A row may name a study
+instead of conditions, or besides: then the claims of that study that serve the row must hold of its stored results, and the
+table says how often they hold when the study is shaken. A row whose chapter is not in the table of contents is missing.
 
 Run as a program it prints the table.
 """
@@ -18,7 +19,10 @@ from pathlib import Path
 import yaml
 from chapters import ROOT, pages
 
+from pinnedu.studies import load
+
 TABLE = ROOT / "book" / "scoreboard.yml"
+STUDIES = ROOT / "book" / "studies"
 ROWS = [f"R{i}" for i in range(1, 34)]
 TEXT = "application/papermill.record/text/plain"
 CONDITION = re.compile(r"^([\w-]+) (<=|>=|<|>|between) (\S+)(?: and (\S+))?$")
@@ -35,6 +39,7 @@ class Row:
     measured: str  # in words, with the numbers; empty if missing
     where: str  # device and time
     holds: bool | None  # None if missing
+    shaken: float | None = None  # how often the claims of its study hold under other seeds and rounding, the least often
 
 
 @cache
@@ -90,14 +95,30 @@ def row(name: str, entry: dict, there: dict[str, Path]) -> Row:
     if chapter not in there:
         return Row(name, entry["claim"], chapter, "", "", None)
     numbers, device = glued(there[chapter]), entry.get("device", "2 CPU cores")
-    if not entry.get("measured") or not entry.get("holds"):
+    if not entry.get("measured") or not (entry.get("holds") or entry.get("study")):
         raise ValueError(f"{name}: the chapter {chapter} is there now; say in {TABLE.name} what it measured, and when it holds.")
     try:
         measured = entry["measured"].format_map(numbers)
-        holds = all(judge(condition, numbers) for condition in entry["holds"])
+        holds = all(judge(condition, numbers) for condition in entry.get("holds", ()))
     except KeyError as missing:
         raise ValueError(f"{name}: the chapter {chapter} glues no number called {missing}.") from None
-    return Row(name, entry["claim"], chapter, measured, f"{device}, {running_time(there[chapter])}", holds)
+    true, shaken = claimed(name, entry["study"]) if "study" in entry else (True, None)
+    return Row(name, entry["claim"], chapter, measured, f"{device}, {running_time(there[chapter])}", holds and true, shaken)
+
+
+def claimed(name: str, study_name: str) -> tuple[bool, float | None]:
+    """Whether the claims of a study that serve a row hold of its results, and how often they do when it is shaken."""
+    path = STUDIES / f"{study_name}.py"
+    if not path.exists():
+        raise ValueError(f"{name}: there is no study called {study_name}.")
+    study = load(path)
+    claims = [claim for claim in study.claims if claim.row == name]
+    if not claims:
+        raise ValueError(f"{name}: no claim of the study {study_name} serves this row.")
+    shaken = STUDIES / "shaken" / f"{study_name}.json"
+    held = json.loads(shaken.read_text(encoding="utf-8")) if shaken.exists() else {}
+    often = [held["holds"].get(claim.name) if held.get("code") == study.code else None for claim in claims]
+    return all(claim.holds(study.results) for claim in claims), None if None in often else min(often)
 
 
 def markdown(found: list[Row]) -> str:
@@ -106,7 +127,8 @@ def markdown(found: list[Row]) -> str:
     lines = ["| | Claim | We measured | Where, chapter in all | Holds |", "| :-- | :-- | :-- | :-- | :-- |"]
     for one in found:
         chapter = f"{{doc}}`{one.chapter}`: " if one.holds is not None else "its chapter is not there yet"
-        lines.append(f"| {one.name} | {one.claim} | {chapter}{one.measured} | {one.where} | {said[one.holds]} |")
+        often = "" if one.shaken is None else f", in {one.shaken:.0%}"
+        lines.append(f"| {one.name} | {one.claim} | {chapter}{one.measured} | {one.where} | {said[one.holds]}{often} |")
     return "\n".join(lines)
 
 

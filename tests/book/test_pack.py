@@ -22,6 +22,7 @@ def test_the_archive_is_whole_and_reproducible(tmp_path):
         assert (top / "html" / page.relative_to(chapters.ROOT)).with_suffix(".html").exists()
     for notebook in chapters.notebooks():
         assert (top / "notebooks" / notebook.name).read_bytes() == notebook.read_bytes()
+    assert (top / "notebooks" / "studies" / "failures.json").exists()
     assert (top / "pinnedu" / "__init__.py").exists()
     assert (top / "pinnedu" / "data" / "cylinder_wake.npz").exists()
     assert (top / "pyproject.toml").exists()
