@@ -228,7 +228,6 @@ class Field(Expression):
     Its derivatives are looked up among the values that a derivative engine has computed; what is not there is asked for.
     """
 
-
     def __init__(
         self,
         name: str,

@@ -231,11 +231,11 @@ class _Run:
                     elapsed = state.objective.team.agree(elapsed)  # all end at the same step
                 record.times.append(elapsed)
                 self.moving = False
-                if self.diverged:
-                    self.trouble = self.judge.broken(terms.tolist(), f"at step {step}") or self.diverged
-                    return
                 self.bar.update()
                 if step == 1 and self.broken_at_first(terms):
+                    return
+                if self.diverged:
+                    self.trouble = self.judge.broken(terms.tolist(), f"at step {step}") or self.diverged
                     return
                 if settings.error_every and step % settings.error_every == 0:
                     record.errors[step] = relative_error(self.model, self.problem)

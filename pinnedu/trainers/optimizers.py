@@ -106,6 +106,8 @@ class TorchStep:
         finite_or_restored(weights, seen[0].weights)
         if len(seen) > 1:
             objective.keep(seen, self.scale)
+        else:
+            objective.forget()  # the next evaluation is elsewhere: a GPU need not wait for a comparison
         return seen[0].terms
 
     def state(self) -> dict[str, Any]:
@@ -345,12 +347,16 @@ def resolve(optimizer: object) -> Optimizer:
 
 
 def finite_or_restored(weights: Sequence[Tensor], before: Tensor) -> None:
-    """Raise Diverged if a step left NaN or infinity in the weights, which return to where they were before (P,)."""
-    if not bool(torch.isfinite(vector(weights)).all()):
+    """Raise Diverged if a step left NaN or infinity in the weights, which return to where they were before (P,).
+
+    On a GPU every such question would have to wait for the answer: there the next look at the loss asks it for all steps since.
+    """
+    if before.device.type == "cpu" and not bool(torch.isfinite(vector(weights)).all()):
         assign(weights, before)
         raise Diverged("the weights became infinite or NaN")
 
 
 def check_rate(lr: float) -> None:
+    """Raise ValueError unless a rate is a positive number."""
     if not as_number(lr) > 0:
         raise ValueError(f"The rate lr must be positive, not {shown(lr)}.")
