@@ -22,12 +22,13 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(W
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book zip build test lint unit pages notebooks lab execute studies shake bench gpu lock clean
+.PHONY: help install book zip build test lint unit pages notebooks fuzz lab execute studies shake bench gpu lock clean
 
 help:  ## show this list
 	@echo "make book       build the book and say where to open it (installs what is missing)"
 	@echo "make zip        the built book with its notebooks in one file, to hand out; it needs no network"
 	@echo "make test       lint, unit tests, strict build, contract of each chapter, every number in it"
+	@echo "make fuzz       hand wrong arguments, drawn anew each time, to every public call; EXAMPLES=2000 of each kind"
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
 	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
@@ -84,6 +85,12 @@ notebooks: $(READY)
 	@chapters=$$($(TOOLS)/chapters.py) && \
 	  $(NOTEBOOKS) $(PYTEST) --nbval --nbval-current-env -W default \
 	  --nbval-sanitize-with tests/book/nbval.ini $$chapters
+
+EXAMPLES ?= 2000
+
+fuzz: $(READY)
+	$(call say,"$(EXAMPLES) calls of each kind with arguments drawn anew")
+	@PINNEDU_FUZZ=$(EXAMPLES) $(PYTEST) tests/test_front_door.py
 
 lab: $(READY)
 	$(call say,"Opening JupyterLab")

@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "pinnedu.conditions": ("Observed", "On", "Periodic"),
-    "pinnedu.domain": ("Ball", "Box", "Points"),
+    "pinnedu.ball": ("Ball",),
+    "pinnedu.conditions": ("Integral", "On", "Periodic"),
+    "pinnedu.domain": ("Box", "Domain"),
     "pinnedu.exercises": ("check",),
+    "pinnedu.observations": ("At", "Observed"),
     "pinnedu.problem": ("Problem",),
+    "pinnedu.sampling": ("Points",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": (
         *("KFAC", "LBFGS", "SOAP", "SPRING", "Adam", "GaussNewton", "GaussNewtonCG", "GradientDescent", "Muon"),
         *("SelfScaledBroyden", "Fit", "fit", "relative_error"),
     ),
+    "pinnedu.trainers.callbacks": ("stop_below", "stop_early"),
+    "pinnedu.trainers.optimizers": ("CosineDecay", "ExponentialDecay"),
     "pinnedu.trainers.strategies": ("curriculum", "decompose", "march"),
     "pinnedu.trainers.weights": ("Causal", "GradientBalance", "TangentKernelBalance"),
 }
@@ -32,11 +37,14 @@ __all__ = ["__version__", *_HOME_OF, *_MODULES]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from pinnedu import data, derivatives, plots, problems, reference, theory, widgets
-    from pinnedu.conditions import Observed, On, Periodic
-    from pinnedu.domain import Ball, Box, Points
+    from pinnedu.ball import Ball
+    from pinnedu.conditions import Integral, On, Periodic
+    from pinnedu.domain import Box, Domain
     from pinnedu.exercises import check
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
+    from pinnedu.observations import At, Observed
     from pinnedu.problem import Problem
+    from pinnedu.sampling import Points
     from pinnedu.sweeps import Trial, sweep
     from pinnedu.trainers import (
         KFAC,
@@ -53,6 +61,8 @@ if TYPE_CHECKING:
         fit,
         relative_error,
     )
+    from pinnedu.trainers.callbacks import stop_below, stop_early
+    from pinnedu.trainers.optimizers import CosineDecay, ExponentialDecay
     from pinnedu.trainers.strategies import curriculum, decompose, march
     from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance
 

@@ -1,28 +1,212 @@
-"""Where an equation holds: a box with named coordinates or a ball, the points drawn in it and quadrature on it."""
+"""Where an equation holds: what every domain can do, and the box with named coordinates."""
 
 from __future__ import annotations
 
 import keyword
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
-from pinnedu.checks import as_number, is_whole, one_of, require, shown, whole
+from pinnedu.checks import as_number, is_whole, one_of, require, shown
 from pinnedu.device import check_dtype, move
+from pinnedu.sampling import RULES, check_nodes, check_sampling, rule_on_unit_interval, unit_points
 
-RESERVED = {"d", "laplacian", "value", "interior"}
-SAMPLERS = ("uniform", "latin", "sobol", "grid")
-RULES = ("monte-carlo", "sobol", "midpoint", "trapezoid", "gauss-legendre")
+RESERVED = {"d", "on", "laplacian", "value", "interior", "request", "points"}
+"""What a field and an equation mean by these names themselves."""
+
+SINGLE = torch.finfo(torch.float32).eps
 
 
-class Box:
+class Part(Protocol):
+    """A piece of the boundary, or where some coordinates are fixed: points of it, with outward unit normals."""
+
+    dim: int
+    """How many coordinates run along it: 0 for a point, 1 for a curve."""
+    measure: float
+    """Its length or area; 1 for a point."""
+    normal: bool
+    """Whether it has outward normals: it lies on the boundary and has one dimension less than the domain."""
+
+    def sample(
+        self, n: int, method: str = "uniform", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw points and the outward normals there, each float64 (n, d); normals are NaN where there are none."""
+
+    def quadrature(
+        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Nodes (N, d), normals (N, d) and weights (N,) that sum to the measure, all float64."""
+
+
+@runtime_checkable
+class Domain(Protocol):
+    """Where the equations of a problem hold.
+
+    A shape of one's own inherits from this class and says ``bounds``, ``measure``, ``parts``, ``contains``, ``sample``
+    and, where there is one, ``quadrature``. All else follows.
+    """
+
+    bounds: Mapping[str, tuple[float, float]]
+    """The smallest box around it: coordinates in the order of a point's columns, each with (low, high)."""
+
+    @property
+    def measure(self) -> float:
+        """Its length, area or volume."""
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> Mapping[str, Part]:
+        """The named pieces of its boundary; "boundary" is all of it."""
+        raise NotImplementedError
+
+    def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
+        """Which points (N, d) lie in the closed domain, up to ``slack`` times its lengths: bool, shape (N,)."""
+        raise NotImplementedError
+
+    def sample(
+        self,
+        n: int,
+        method: str = "uniform",
+        *,
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """Draw points in the domain, (n, d); on the CPU in float64, then moved: a seed means the same everywhere."""
+        raise NotImplementedError
+
+    def quadrature(
+        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Nodes (N, d) and weights (N,), float64, for integrals over the domain.
+
+        ``n`` counts nodes along each coordinate, and for "monte-carlo" and "sobol" all of them.
+        """
+        raise ValueError(f"{self!r} has no quadrature: integrals over it cannot be taken.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The coordinates, in the order of a point's columns."""
+        return tuple(self.bounds)
+
+    @property
+    def dim(self) -> int:
+        """The number of coordinates, d."""
+        return len(self.bounds)
+
+    @property
+    def low(self) -> Tensor:
+        """Lower corner of the box around it, float64, shape (d,)."""
+        return torch.tensor([low for low, _ in self.bounds.values()], dtype=torch.float64)
+
+    @property
+    def high(self) -> Tensor:
+        """Upper corner of the box around it, float64, shape (d,)."""
+        return torch.tensor([high for _, high in self.bounds.values()], dtype=torch.float64)
+
+    def face(self, fixed: Mapping[str, float], what: str = "The face") -> Part:
+        """Where coordinates are fixed, such as ``{"t": 0}``; raises ValueError where that is no set to draw from."""
+        raise ValueError(f"{what} fixes {', '.join(fixed)}, but {self!r} has no faces: name a part, {', '.join(self.parts)}.")
+
+    def part(self, name: str, what: str = "The part") -> Part:
+        """A piece of the boundary by its name; raises ValueError, with the names there are, if there is none."""
+        if name not in self.parts:
+            raise ValueError(f"{what} names {shown(name)}, but the parts of {self!r} are {', '.join(self.parts)}.")
+        return self.parts[name]
+
+    def excess(self, points: Tensor) -> Tensor:
+        """How far each point lies outside of the box around the domain, along the worst coordinate: shape (N,)."""
+        low, high = self.low.to(points), self.high.to(points)
+        return torch.maximum(low - points, points - high).clamp_min(0).amax(dim=1)
+
+    def evaluation_points(self, count: int = 10_201) -> Tensor:
+        """Dense points at which a model is judged, float64 (N, d), the same at each call: by default a Sobol set."""
+        return self.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
+
+    def check_names(self, names: Mapping[str, object] | Sequence[str], what: str) -> None:
+        """Raise ValueError if one of the names is not a coordinate."""
+        for name in names:
+            if name not in self.bounds:
+                raise ValueError(f"{what} names {name!r}, but the coordinates are {', '.join(self.names)}.")
+
+    def check_points(self, points: Any, what: str = "The points") -> None:
+        """Raise ValueError unless they are a tensor (N, d) of real numbers."""
+        good = isinstance(points, Tensor) and points.ndim == 2 and points.shape[1] == self.dim and points.is_floating_point()
+        got = f"one of shape {tuple(points.shape)} and {points.dtype}" if isinstance(points, Tensor) else shown(points)
+        if not good:
+            raise ValueError(
+                f"{what} must be a tensor of floating numbers of shape (N, {self.dim}) with columns "
+                f"{', '.join(self.names)}, not {got}."
+            )
+
+    def rounding(self, eps: float = SINGLE) -> float:
+        """The slack, as a share of the lengths, that rounding of coordinates to single precision needs."""
+        return eps * max(max(1.0, max(abs(low), abs(high)) / (high - low)) for low, high in self.bounds.values())
+
+
+class Face:
+    """Where some coordinates of a box are fixed, a :class:`Part`."""
+
+    def __init__(self, box: Box, fixed: Mapping[str, float]) -> None:
+        self.box, self.fixed = box, dict(fixed)
+        lengths = [high - low for name, (low, high) in box.bounds.items() if name not in fixed]
+        self.dim, self.measure = len(lengths), math.prod(lengths)
+        self.outward = torch.full((box.dim,), math.nan, dtype=torch.float64)
+        self.normal = len(fixed) == 1 and all(value in box.bounds[name] for name, value in fixed.items())
+        if self.normal:
+            ((name, value),) = fixed.items()
+            self.outward.zero_()
+            self.outward[box.names.index(name)] = 1.0 if value == box.bounds[name][1] else -1.0
+
+    def sample(
+        self, n: int, method: str = "uniform", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        points = self.box.sample(n, method, fixed=self.fixed, generator=generator)
+        return points, self.outward.expand_as(points)
+
+    def quadrature(
+        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        points, weights = self.box.quadrature(n, rule, fixed=self.fixed, generator=generator)
+        return points, self.outward.expand_as(points), weights
+
+
+class Union:
+    """Several pieces of a boundary as one :class:`Part`; each gets its share of the points by its measure."""
+
+    def __init__(self, pieces: Sequence[Part]) -> None:
+        self.pieces = tuple(pieces)
+        self.dim = max(piece.dim for piece in pieces)
+        self.measure = sum(piece.measure for piece in pieces)
+        self.normal = all(piece.normal for piece in pieces)
+
+    def sample(
+        self, n: int, method: str = "uniform", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw n points, or one of each piece if those are more."""
+        n = max(n, len(self.pieces))
+        spare = n - len(self.pieces)  # beyond the one that each piece has
+        ends = [round(spare * end / self.measure) for end in accumulate(piece.measure for piece in self.pieces)]
+        counts = [1 + end - start for start, end in zip([0, *ends], ends, strict=False)]
+        drawn = [piece.sample(count, method, generator=generator) for piece, count in zip(self.pieces, counts, strict=True)]
+        return torch.cat([points for points, _ in drawn]), torch.cat([normals for _, normals in drawn])
+
+    def quadrature(
+        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rules = [piece.quadrature(n, rule, generator=generator) for piece in self.pieces]
+        points, normals, weights = (torch.cat(columns) for columns in zip(*rules, strict=True))
+        return points, normals, weights
+
+
+class Box(Domain):
     """A product of intervals with named coordinates, such as ``Box(x=(0, pi), t=(0, 1))``.
+
+    The parts of its boundary are its faces, "x low" and "x high" for each coordinate, and "boundary", all of them.
 
     Parameters
     ----------
@@ -40,8 +224,7 @@ class Box:
             raise ValueError("Box needs at least one coordinate, for example Box(x=(0, 1)).")
         self.bounds: dict[str, tuple[float, float]] = {}
         for name, interval in bounds.items():
-            if keyword.iskeyword(name) or name in RESERVED or name.startswith("_"):
-                raise ValueError(f"The coordinate name {name!r} is reserved: choose another, such as 'x' or 's'.")
+            check_coordinate(name)
             given = interval if isinstance(interval, tuple | list) else ()
             pair = [as_number(value) for value in given if not isinstance(value, str)]
             require(len(given) == len(pair) == 2, f"The interval of {name}", "a pair of numbers (low, high)", interval)
@@ -51,29 +234,24 @@ class Box:
             self.bounds[name] = low, high
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The coordinates, in the order of a point's columns."""
-        return tuple(self.bounds)
-
-    @property
-    def dim(self) -> int:
-        """The number of coordinates, d."""
-        return len(self.bounds)
-
-    @property
-    def low(self) -> Tensor:
-        """Lower corner, float64, shape (d,)."""
-        return torch.tensor([low for low, _ in self.bounds.values()], dtype=torch.float64)
-
-    @property
-    def high(self) -> Tensor:
-        """Upper corner, float64, shape (d,)."""
-        return torch.tensor([high for _, high in self.bounds.values()], dtype=torch.float64)
+    def measure(self) -> float:
+        """Product of the lengths of the intervals."""
+        return float((self.high - self.low).prod())
 
     @property
     def volume(self) -> float:
-        """Product of the lengths of the intervals."""
-        return float((self.high - self.low).prod())
+        """The measure, by the name that suits a box."""
+        return self.measure
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Its faces, "x low" and "x high" for each coordinate, and "boundary"."""
+        faces = {
+            f"{name} {end}": Face(self, {name: value})
+            for name, ends in self.bounds.items()
+            for end, value in zip(("low", "high"), ends, strict=True)
+        }
+        return {**faces, "boundary": Union(list(faces.values()))}
 
     def __repr__(self) -> str:
         return "Box(" + ", ".join(f"{n}=({a:g}, {b:g})" for n, (a, b) in self.bounds.items()) + ")"
@@ -83,37 +261,27 @@ class Box:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def check_names(self, names: Mapping[str, object] | tuple[str, ...], what: str) -> None:
-        """Raise ValueError if one of the names is not a coordinate."""
-        for name in names:
-            if name not in self.bounds:
-                raise ValueError(f"{what} names {name!r}, but the coordinates are {', '.join(self.names)}.")
-
     def check_face(self, fixed: Mapping[str, float], what: str) -> dict[str, float]:
-        """The coordinates that are fixed; raises ValueError if a name is not a coordinate, or its value is off the box."""
+        """The coordinates that are fixed; raises ValueError if a name is not a coordinate, or its value is off the box.
+
+        A value that misses an end by the rounding of single precision is that end.
+        """
         if not isinstance(fixed, Mapping):
             raise ValueError(f"{what} fixes coordinates by a dict such as {{'x': 0}}, not by {shown(fixed)}.")
         self.check_names(fixed, what)
-        face = {name: as_number(value) for name, value in fixed.items()}
-        for name, value in face.items():
+        face = {}
+        for name, given in fixed.items():
             low, high = self.bounds[name]
-            slack = 1e-9 * (high - low)
+            value, slack = as_number(given), SINGLE * max(high - low, abs(low), abs(high))
             if not low - slack <= value <= high + slack:
-                raise ValueError(f"{what} is off the domain: {name} = {shown(fixed[name])} is not in [{low:g}, {high:g}].")
+                raise ValueError(f"{what} is off the domain: {name} = {shown(given)} is not in [{low:g}, {high:g}].")
+            face[name] = min(max(value, low), high)
         return face
 
-    def check_points(self, points: Any, what: str = "The points") -> None:
-        """Raise ValueError unless they are a tensor (N, d) of real numbers."""
-        good = isinstance(points, Tensor) and points.ndim == 2 and points.shape[1] == self.dim and points.is_floating_point()
-        got = f"one of shape {tuple(points.shape)} and {points.dtype}" if isinstance(points, Tensor) else shown(points)
-        if not good:
-            raise ValueError(
-                f"{what} must be a tensor of floating numbers of shape (N, {self.dim}) with columns "
-                f"{', '.join(self.names)}, not {got}."
-            )
+    def face(self, fixed: Mapping[str, float], what: str = "The face") -> Face:
+        return Face(self, self.check_face(fixed, what))
 
     def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
-        """Which points lie in the closed box, up to ``slack`` times its lengths: bool, shape (N,)."""
         self.check_points(points)
         require(as_number(slack) >= 0, "slack", "a number of at least 0", slack)
         low, high = self.low.to(points), self.high.to(points)
@@ -140,7 +308,7 @@ class Box:
             Number of points. On a face with nothing left free there is one point, whatever ``n``.
         method : {"uniform", "latin", "sobol", "grid"}
             Independent and uniform; Latin hypercube; scrambled Sobol sequence; cell centers of the
-            coarsest regular grid with at least ``n`` cells, of which the first ``n`` are kept.
+            coarsest regular grid with at least ``n`` cells, of which ``n`` are kept, spread evenly.
         fixed : dict of name to value, optional
             Coordinates held fixed: the face to draw on.
         generator : torch.Generator, optional
@@ -150,24 +318,22 @@ class Box:
         -------
         Tensor, shape (n, d)
         """
-        _check_count(n)
+        check_sampling(n, method, generator)
         check_dtype(dtype)
-        one_of(method, SAMPLERS, "The sampling method")
-        require(generator is None or isinstance(generator, torch.Generator), "generator", "a torch.Generator", generator)
         face = self.check_face({} if fixed is None else fixed, "The face")
-        return move(self._draw(n, method, face, generator), device, dtype)
-
-    def _draw(self, n: int, method: str, fixed: Mapping[str, float], generator: torch.Generator | None) -> Tensor:
-        """Points on a face, on the CPU in float64."""
-        free = [i for i, name in enumerate(self.names) if name not in fixed]
+        free = [i for i, name in enumerate(self.names) if name not in face]
         n = n if free else 1
         unit = torch.zeros(n, self.dim, dtype=torch.float64)
         if free:
-            unit[:, free] = _unit_points(n, len(free), method, generator)
+            unit[:, free] = unit_points(n, len(free), method, generator)
         points = self.low + unit * (self.high - self.low)
-        for name, value in fixed.items():
+        for name, value in face.items():
             points[:, self.names.index(name)] = value
-        return points
+        return move(points, device, dtype)
+
+    def evaluation_points(self, count: int = 10_201) -> Tensor:
+        """Dense points at which a model is judged: a grid with the faces in it, a Sobol set above three dimensions."""
+        return super().evaluation_points(count) if self.dim > 3 else self.grid(max(2, round(count ** (1 / self.dim))))
 
     def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
         """Regular grid that contains the faces, the last coordinate running fastest.
@@ -220,18 +386,16 @@ class Box:
         Returns
         -------
         points : Tensor, float64, shape (N, d)
-        weights : Tensor, float64, shape (N,), whose sum is the volume of the box or the face
+        weights : Tensor, float64, shape (N,), whose sum is the measure of the box or the face
         """
         one_of(rule, RULES, "The quadrature rule")
         fixed = self.check_face({} if fixed is None else fixed, "The face")
         if rule in ("monte-carlo", "sobol"):
-            method = "uniform" if rule == "monte-carlo" else "sobol"
-            points = self.sample(n, method, fixed=fixed, generator=generator)
+            points = self.sample(n, "uniform" if rule == "monte-carlo" else "sobol", fixed=fixed, generator=generator)
             volume = math.prod(high - low for name, (low, high) in self.bounds.items() if name not in fixed)
             return points, torch.full((len(points),), volume / len(points), dtype=torch.float64)
-        if not is_whole(n, 2):
-            raise ValueError(f"The rule {rule!r} needs at least 2 nodes a coordinate, not {shown(n)}.")
-        nodes, weights = _rule_on_unit_interval(n, rule)
+        check_nodes(n, rule, self.dim - len(fixed))
+        nodes, weights = rule_on_unit_interval(n, rule)
         axes, scaled = [], []
         for name, (low, high) in self.bounds.items():
             axes.append(nodes.new_tensor([fixed[name]]) if name in fixed else low + (high - low) * nodes)
@@ -240,148 +404,8 @@ class Box:
         return points, torch.cartesian_prod(*scaled).reshape(-1, self.dim).prod(dim=1)
 
 
-class Ball(Box):
-    """The unit ball in any number of dimensions, with the coordinates ``x1``, ``x2``, ...
-
-    It is for many dimensions, where a box is nearly all corners. Points are uniform in the ball. It has
-    no faces and no grids: build boundary conditions into the model, by `HardConstraint`.
-
-    Parameters
-    ----------
-    dim : int
-        At least 2.
-    """
-
-    def __init__(self, dim: int) -> None:
-        if not is_whole(dim, 2):
-            raise ValueError(f"Ball needs a whole number of dimensions, at least 2, not {shown(dim)}.")
-        super().__init__(**{f"x{i}": (-1, 1) for i in range(1, dim + 1)})
-
-    @property
-    def volume(self) -> float:
-        """pi^(d/2) / Gamma(d/2 + 1): tiny in many dimensions."""
-        return math.exp(self.dim / 2 * math.log(math.pi) - math.lgamma(self.dim / 2 + 1))
-
-    def __repr__(self) -> str:
-        return f"Ball({self.dim})"
-
-    def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
-        """Which points lie in the closed ball: bool, shape (N,)."""
-        self.check_points(points)
-        require(as_number(slack) >= 0, "slack", "a number of at least 0", slack)
-        return points.square().sum(dim=1) <= (1 + float(slack)) ** 2
-
-    def check_face(self, fixed: Mapping[str, float], what: str) -> dict[str, float]:
-        """Raise ValueError if anything is fixed: a ball has no faces."""
-        for name in super().check_face(fixed, what):
-            raise ValueError(f"{what} fixes {name}, but a ball has no faces: use HardConstraint.")
-        return {}
-
-    def _draw(self, n: int, method: str, fixed: Mapping[str, float], generator: torch.Generator | None) -> Tensor:
-        """A normal vector has a uniform direction, and the share r^d of the volume lies within the radius r."""
-        if method == "grid":
-            raise ValueError("A ball has no regular grid: draw points as uniform, latin or sobol.")
-        unit = _unit_points(n, self.dim + 1, method, generator).clamp(1e-16, 1 - 1e-16)
-        normal = torch.special.ndtri(unit[:, 1:])
-        return unit[:, :1] ** (1 / self.dim) * normal / torch.linalg.norm(normal, dim=1, keepdim=True)
-
-    def grid(self, shape: int | tuple[int, ...], *, fixed: Mapping[str, float] | None = None) -> Tensor:
-        """Raise ValueError: a ball has no grid."""
-        raise ValueError("A ball has no regular grid: draw points with sample(n).")
-
-    def quadrature(
-        self,
-        n: int,
-        rule: str = "monte-carlo",
-        *,
-        fixed: Mapping[str, float] | None = None,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Random nodes with equal weights, see :meth:`Box.quadrature`; "monte-carlo" or "sobol"."""
-        if not isinstance(rule, str) or rule not in ("monte-carlo", "sobol"):
-            raise ValueError(f"The rules on a ball are monte-carlo and sobol, not {shown(rule)}.")
-        points = self.sample(n, "uniform" if rule == "monte-carlo" else rule, fixed=fixed, generator=generator)
-        return points, torch.full((n,), self.volume / n, dtype=torch.float64)
-
-
-@dataclass(frozen=True)
-class Points:
-    """How many collocation points to draw, where and how often.
-
-    Parameters
-    ----------
-    interior : int
-        Points inside the domain, shared by all equations.
-    conditions : int or dict of name to int
-        Points on each condition's set. Observations bring their own, all of them unless a dict
-        gives a smaller number: then so many are chosen at each draw.
-    method : {"uniform", "latin", "sobol", "grid"}
-        See :meth:`Box.sample`.
-    resample : int, optional
-        Draw all points again every so many steps; 0 keeps the first draw. Each optimizer has its
-        own default: every step for first-order methods, rarely or never for the others.
-    adaptive : float
-        Share of the interior points drawn where the residual is large, with probability
-        proportional to its square plus its mean (RAD of Wu et al. 2023, k = 2, c = 1).
-    """
-
-    interior: int = 1000
-    conditions: int | Mapping[str, int] = 100
-    method: str = "uniform"
-    resample: int | None = None
-    adaptive: float = 0.0
-
-    def __post_init__(self) -> None:
-        counts = list(self.conditions.values()) if isinstance(self.conditions, Mapping) else [self.conditions]
-        for count in (self.interior, *counts):
-            _check_count(count)
-        one_of(self.method, SAMPLERS, "The sampling method")
-        if self.resample is not None:
-            check_resample(self.resample)
-        if not 0.0 <= as_number(self.adaptive) <= 1.0:
-            raise ValueError(f"adaptive is a share of the points, between 0 and 1, not {shown(self.adaptive)}.")
-
-    def count(self, condition: str) -> int:
-        """Number of points for one condition."""
-        if isinstance(self.conditions, Mapping):
-            if condition not in self.conditions:
-                raise ValueError(f"Points has no count for the condition {condition!r}: add it to conditions={{...}}.")
-            return self.conditions[condition]
-        return self.conditions
-
-
-def check_resample(steps: object) -> None:
-    """Raise ValueError unless it says how often points are drawn again."""
-    require(is_whole(steps, 0), "resample", "0 (never) or a number of steps", steps)
-
-
-def _check_count(n: object) -> None:
-    whole(n, "The number of points")
-
-
-def _unit_points(n: int, dim: int, method: str, generator: torch.Generator | None) -> Tensor:
-    """Draw n points of the unit cube, shape (n, dim)."""
-    if method == "uniform":
-        return torch.rand(n, dim, dtype=torch.float64, generator=generator)
-    if method == "grid":
-        side = math.ceil(n ** (1 / dim) - 1e-9)
-        centers = (torch.arange(side, dtype=torch.float64) + 0.5) / side
-        return torch.cartesian_prod(*[centers] * dim).reshape(-1, dim)[:n]
-    seed = int(torch.randint(2**31, (1,), generator=generator))
-    if method == "latin":
-        return torch.from_numpy(qmc.LatinHypercube(dim, rng=seed).random(n))
-    # A power of two keeps the balance of the sequence; scipy warns otherwise.
-    power = math.ceil(math.log2(n)) if n > 1 else 0
-    return torch.from_numpy(qmc.Sobol(dim, rng=seed).random_base2(power)[:n])
-
-
-def _rule_on_unit_interval(n: int, rule: str) -> tuple[Tensor, Tensor]:
-    """Nodes and weights of a one-dimensional rule on [0, 1]."""
-    if rule == "gauss-legendre":
-        roots, shares = np.polynomial.legendre.leggauss(n)
-        return torch.from_numpy((roots + 1) / 2), torch.from_numpy(shares / 2)
-    if rule == "midpoint":
-        return (torch.arange(n, dtype=torch.float64) + 0.5) / n, torch.full((n,), 1 / n, dtype=torch.float64)
-    weights = torch.full((n,), 1 / (n - 1), dtype=torch.float64)
-    weights[[0, -1]] /= 2
-    return torch.linspace(0, 1, n, dtype=torch.float64), weights
+def check_coordinate(name: object) -> None:
+    """Raise ValueError unless a coordinate can have that name."""
+    good = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+    if not good or name in RESERVED or str(name).startswith("_"):
+        raise ValueError(f"The coordinate name {name!r} is reserved: choose another, such as 'x' or 's'.")

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from pinnedu.checks import reason, shown
+from pinnedu.checks import real_array, reason, shown
 from pinnedu.device import out_of_memory
-from pinnedu.field import Field, Missing
+from pinnedu.field import Expression, MissingDerivative
 
 Equation = Callable[..., Any]
 Arguments = dict[str, Any]
@@ -36,22 +37,28 @@ def parameters(function: Callable[..., Any]) -> list[str]:
 
 
 def as_tensor(data: Any, what: str) -> Tensor:
-    """Numbers as a tensor in double precision."""
-    try:
-        tensor = torch.as_tensor(data)
-        if tensor.is_complex() or tensor.dtype == torch.bool:
-            raise TypeError
-        return tensor.to(torch.float64)
-    except (TypeError, ValueError, RuntimeError, OverflowError):
-        raise ValueError(f"{what} must be an array of real numbers, not {shown(data)}.") from None
+    """Real numbers in any form as a new tensor in double precision, on the CPU unless they are a tensor elsewhere.
+
+    Raises
+    ------
+    ValueError
+        If something in it is no real number, or is masked.
+    """
+    if isinstance(data, Tensor):
+        if data.is_complex() or data.dtype == torch.bool:
+            raise ValueError(f"{what} must be an array of real numbers, not a tensor of {data.dtype}.")
+        return (data if data.layout == torch.strided else data.to_dense()).to(torch.float64)
+    if np.ma.is_masked(data):
+        raise ValueError(f"{what} must be an array of real numbers, but some of them are masked: fill them or leave them out.")
+    return torch.from_numpy(real_array(data, what))
 
 
 def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
     """Call a function of the problem with what its parameters name; ValueError, in one sentence, where it fails."""
     try:
         return function(**{parameter: arguments[parameter] for parameter in parameters(function)})
-    except Missing:
-        raise  # a derivative to be computed first
+    except (MissingDerivative, ValueError):
+        raise  # a derivative to be computed first; a sentence of its own
     except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
         if out_of_memory(error):
             raise
@@ -59,16 +66,22 @@ def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
 
 
 def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
-    """Call an equation with what its parameters name; its residuals as a list of tensors (N,)."""
+    """Call an equation with what its parameters name; its residuals as a list of tensors (N,).
+
+    Several residuals come as a tuple or a list. A complex one counts as two, its real and its imaginary part, so
+    that the sum of their squares is |r|^2.
+    """
     result = run(name, equation, arguments)
     blocks = []
-    count = len(next(iter(arguments.values())))  # all coordinates
-    for block in result if isinstance(result, tuple) else (result,):
-        value = block.value if isinstance(block, Field) else block
-        if not isinstance(value, Tensor) or value.shape != (count,):
+    like = next(iter(arguments.values()))  # all coordinates
+    for block in result if isinstance(result, tuple | list) else (result,):
+        value = block.value if isinstance(block, Expression) else block
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fc":  # of coordinates alone, by NumPy
+            value = torch.as_tensor(value, device=like.device)
+        if not isinstance(value, Tensor) or value.shape != (len(like),):
             got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"{name!r} must return one number a point, shape ({count},), not {got}.")
+            raise ValueError(f"{name!r} must return one number a point, shape ({len(like)},), or a tuple of such, not {got}.")
         if not value.is_floating_point() and not value.is_complex():
             raise ValueError(f"{name!r} must return floating numbers, not {value.dtype}.")
-        blocks.append(value)
+        blocks += [value.real, value.imag] if value.is_complex() else [value]
     return blocks

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import as_number, is_whole, named, one_of, reason, require, shown, whole
+from pinnedu.checks import as_number, flag, is_whole, named, one_of, reason, require, shown, whole
 from pinnedu.device import check_dtype
-from pinnedu.domain import Box
+from pinnedu.domain import Domain
 from pinnedu.equations import as_tensor, by_name, parameters
 from pinnedu.problem import Problem
 
@@ -19,11 +19,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "ge
 
 
 class Normalize(nn.Module):
-    """Maps a box to the cube [-scale, scale]^d.
+    """Maps a box, or the box around another domain, to the cube [-scale, scale]^d.
 
     Parameters
     ----------
-    box : Box
+    box : Box or another Domain
     scale : float or dict of coordinate to float
         Half the length of the image of each interval. A larger scale lets the first layer see
         finer variation along that coordinate.
@@ -32,9 +32,9 @@ class Normalize(nn.Module):
     center: Tensor
     factor: Tensor
 
-    def __init__(self, box: Box, scale: float | Mapping[str, float] = 1.0) -> None:
+    def __init__(self, box: Domain, scale: float | Mapping[str, float] = 1.0) -> None:
         super().__init__()
-        require(isinstance(box, Box), "box", "a Box such as Box(x=(0, 1))", box)
+        require(isinstance(box, Domain), "box", "a Box such as Box(x=(0, 1)), or another domain", box)
         if isinstance(scale, Mapping):
             box.check_names(scale, "scale")
             numbers = [as_number(scale.get(name, 1.0)) for name in box.names]
@@ -68,16 +68,15 @@ class PeriodicEmbedding(nn.Module):
 
     def __init__(
         self,
-        box: Box,
+        box: Domain,
         guesses: Mapping[str, float] | None = None,
         scale: float | Mapping[str, float] = 1.0,
-        /,
         **harmonics: int,
     ) -> None:
         super().__init__()
         if not harmonics:
             raise ValueError("PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding(box, x=1).")
-        require(isinstance(box, Box), "box", "a Box such as Box(x=(0, 1))", box)
+        require(isinstance(box, Domain), "box", "a Box such as Box(x=(0, 1)), or another domain", box)
         box.check_names(harmonics, "PeriodicEmbedding")
         named({} if guesses is None else guesses, "guesses", "a dict of coordinate to period")
         for name, count in harmonics.items():
@@ -220,7 +219,7 @@ class MLP(nn.Module):
     """Fully connected network, with Glorot-normal weights, zero biases and normalized inputs.
 
     Weights that nothing has touched since they were drawn are drawn again by ``fit(seed=...)``,
-    so that one seed fixes a whole run; trained or loaded weights are kept.
+    so that one seed fixes a whole run; trained or loaded weights are kept, and those drawn from a seed of their own.
 
     Parameters
     ----------
@@ -235,6 +234,8 @@ class MLP(nn.Module):
         Random weight factorization: every layer is a :class:`FactorizedLinear`.
     dtype : torch.dtype
         float64 by default.
+    seed : int, optional
+        Of the weights, which are those that ``fit(seed=...)`` would draw; torch's global generator by default.
     """
 
     def __init__(
@@ -246,8 +247,10 @@ class MLP(nn.Module):
         embedding: nn.Module | None = None,
         factorized: bool = False,
         dtype: torch.dtype = torch.float64,
+        seed: int | None = None,
     ) -> None:
         super().__init__()
+        require(seed is None or is_whole(seed, 0), "seed", "a whole number of at least 0", seed)
         require(isinstance(problem, Problem), "The problem", "a Problem", problem)
         if not isinstance(hidden, tuple | list) or not all(is_whole(width) for width in hidden):
             raise ValueError(f"hidden must hold widths of at least 1, such as (20, 20), not {shown(hidden)}.")
@@ -257,7 +260,7 @@ class MLP(nn.Module):
             raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {shown(activation)}.")
         good = embedding is None or (isinstance(embedding, nn.Module) and is_whole(getattr(embedding, "out_features", 0)))
         require(good, "The embedding", "a Module that tells its number of out_features", embedding)
-        require(isinstance(factorized, bool), "factorized", "True or False", factorized)
+        flag(factorized, "factorized")
         check_dtype(dtype)
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
         widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
@@ -271,6 +274,9 @@ class MLP(nn.Module):
             raise ValueError(f"The activation {shown(activation)} cannot be made without arguments ({reason(error)}).") from None
         self.reset_parameters()
         self.to(dtype)
+        if seed is not None:
+            draw(self, int(seed))
+            self._drawn = list[Tensor]()  # chosen: no run draws them again
 
     def gate_sizes(self, widths: list[int]) -> list[tuple[int, int]]:
         """Sizes of layers beside the chain, which has none: see :class:`ModifiedMLP`."""

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
+from pinnedu.domain import Box
 from pinnedu.problem import Problem
 
 if TYPE_CHECKING:
@@ -113,10 +114,10 @@ def comparison(
     predicted, exact = _values(model, problem, name, at), _values(problem.solution, problem, name, at)
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.8))
-        limits = (float(exact.min()), float(exact.max()))
+        limits = (float(np.nanmin(exact)), float(np.nanmax(exact)))
         _draw(axes[0], problem, exact, at, f"exact {name}", "viridis", limits)
         _draw(axes[1], problem, predicted, at, f"model {name}", "viridis", limits)
-        largest = float(np.abs(predicted - exact).max()) or 1.0
+        largest = float(np.nanmax(np.abs(predicted - exact))) or 1.0
         _draw(axes[2], problem, predicted - exact, at, "model − exact", "RdBu_r", (-largest, largest))
     return figure
 
@@ -208,27 +209,38 @@ def _axes(ax: Axes | None) -> tuple[Figure, Axes]:
 
 def _free(problem: Problem, at: Mapping[str, float] | None) -> list[str]:
     """Coordinates left to draw over: one or two."""
-    problem.domain.check_face(at or {}, "at")
+    _bounds(problem).check_face(at or {}, "at")
     free = [name for name in problem.domain.names if name not in (at or {})]
     if len(free) not in (1, 2):
         raise ValueError(f"A picture needs 1 or 2 free coordinates, not {len(free)}: fix some with at={{...}}.")
     return free
 
 
+def _bounds(problem: Problem) -> Box:
+    """The smallest box around the domain."""
+    return Box(**problem.domain.bounds)
+
+
 def _grid(problem: Problem, at: Mapping[str, float] | None) -> Tensor:
-    return problem.domain.grid(401 if len(_free(problem, at)) == 1 else 161, fixed=at)
+    return _bounds(problem).grid(401 if len(_free(problem, at)) == 1 else 161, fixed=at)
 
 
 def _values(source: Any, problem: Problem, field: str, at: Mapping[str, float] | None) -> np.ndarray:
-    """Values of a field of a model, or of the exact solution, on the grid of the free coordinates."""
-    points = _grid(problem, at)
+    """Values of a field of a model, or of the exact solution, on the grid of the free coordinates; NaN off the domain."""
+    grid = _grid(problem, at)
+    inside = problem.domain.contains(grid)
+    if not inside.any():
+        raise ValueError(f"There is nothing of {problem.domain} to draw at {dict(at or {})}: fix other values.")
+    points = grid[inside]
     if isinstance(source, nn.Module):
         with torch.no_grad():
-            values = problem.values(source, points, [field])[field]
+            found = problem.values(source, points, [field])[field]
     else:
-        values = source(points)[field]
+        found = source(points)[field]
+    values = torch.full((len(grid),), torch.nan, dtype=torch.float64)
+    values[inside] = found.cpu().double()
     count = len(_free(problem, at))
-    return values.cpu().double().numpy().reshape((round(len(points) ** (1 / count)),) * count)
+    return values.numpy().reshape((round(len(grid) ** (1 / count)),) * count)
 
 
 def _draw(
@@ -248,7 +260,8 @@ def _draw(
         return
     up, right = free
     extent = (*problem.domain.bounds[right], *problem.domain.bounds[up])
-    image = axes.imshow(values, origin="lower", aspect="auto", extent=extent, cmap=cmap, vmin=limits[0], vmax=limits[1])
+    aspect: Any = "auto" if np.isfinite(values).all() else "equal"  # a shape looks like itself
+    image = axes.imshow(values, origin="lower", aspect=aspect, extent=extent, cmap=cmap, vmin=limits[0], vmax=limits[1])
     axes.set(xlabel=right, ylabel=up, title=title)
     axes.grid(visible=False)
     axes.figure.colorbar(image, ax=axes, pad=0.02)

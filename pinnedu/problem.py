@@ -11,12 +11,17 @@ from torch import Tensor, nn
 
 from pinnedu import derivatives as _derivatives
 from pinnedu.checks import as_number, named, reason, require, shown
-from pinnedu.conditions import Condition
+from pinnedu.conditions import Condition, Scope, check_signature
+from pinnedu.derivatives import Engine, Request
 from pinnedu.derivatives.jet import NoRule
 from pinnedu.device import check_dtype, move, out_of_memory
-from pinnedu.domain import Box, Points
+from pinnedu.domain import Domain
 from pinnedu.equations import Arguments, Equation, as_tensor, by_name, call, parameters, run
-from pinnedu.field import Engine, Field, Missing, Request
+from pinnedu.field import Field, MissingDerivative, given
+from pinnedu.sampling import Points
+
+TAKEN = {"interior", "step", "loss", "fresh", "error", "seconds"}
+"""Names of what a sample and the history of a run hold besides the terms."""
 
 Sample = dict[str, Tensor]
 """Points by set: "interior" and one entry for each condition, each (N, d)."""
@@ -28,11 +33,11 @@ class Problem:
 
     Parameters
     ----------
-    domain : Box
+    domain : Box, Ball or another Domain
     equations : dict of name to callable
         Each gets what its parameters name (fields, coordinates, unknowns; ``points``: all coordinates
         at once, (N, d)) and returns what shall vanish in the interior, shape (N,).
-    conditions : dict of name to On, Periodic or Observed
+    conditions : dict of name to On, Periodic, At, Observed or Integral
     fields : tuple of str
         Names of the model's outputs, in order.
     unknowns : dict of name to float
@@ -50,7 +55,7 @@ class Problem:
         If a name is unknown or used twice, or a condition does not fit the domain.
     """
 
-    domain: Box
+    domain: Domain
     equations: Mapping[str, Equation]
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     fields: Sequence[str] = ("u",)
@@ -61,10 +66,10 @@ class Problem:
     _requests: dict[str, set[Request]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.domain, Box):
-            raise ValueError(f"The domain must be a Box such as Box(x=(0, 1), t=(0, 1)), not {shown(self.domain)}.")
-        for what, given in (("equations", self.equations), ("conditions", self.conditions)):
-            named(given, what, "a dict of name to what holds there")
+        good = isinstance(self.domain, Domain) and not isinstance(self.domain, type)
+        require(good, "The domain", "a Domain such as Box(x=(0, 1), t=(0, 1))", self.domain)
+        for what, listed in (("equations", self.equations), ("conditions", self.conditions)):
+            named(listed, what, "a dict of name to what holds there")
         named(self.unknowns, "unknowns", "a dict of name to first guess")
         named(self.derived, "derived", "a dict of name to function")
         if isinstance(self.fields, str):
@@ -79,20 +84,21 @@ class Problem:
             if names.count(name) > 1:
                 raise ValueError(f"The name {name!r} is used twice among fields, coordinates and unknowns.")
         self._name_quantities()
-        for name in self.conditions:
-            if name in self.equations or name == "interior":
-                raise ValueError(f"The condition {name!r} needs a name of its own: it is taken.")
+        for name in self.terms:
+            if name in TAKEN or self.terms.count(name) > 1:
+                raise ValueError(f"The equation or condition {name!r} needs a name of its own: it is taken.")
         for name, equation in self.equations.items():
-            self.check_arguments(name, equation)
+            self.scope.check(name, equation)
         for name, condition in self.conditions.items():
             if isinstance(condition, type) or not callable(getattr(condition, "check", None)):
-                raise ValueError(f"The condition {name!r} must be On, Periodic or Observed, not {shown(condition)}.")
-            condition.check(name, self)
+                raise ValueError(f"The condition {name!r} must be On, Periodic, At, Observed or Integral, "
+                                 f"not {shown(condition)}.")
+            condition.check(name, self.scope)
         for name, guess in self.unknowns.items():
             good = abs(as_number(guess)) < float("inf")
             require(good, f"The first guess of the unknown {name!r}", "a finite number", guess)
         if self.exact is not None:
-            self._check_signature("exact", self.exact, (*self.domain.names, "points"))
+            check_signature("exact", self.exact, (*self.domain.names, "points"))
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -110,7 +116,7 @@ class Problem:
         for output, name in enumerate(self.fields):
             self._fields[name] = Field(name, output, (0,) * len(coordinates), coordinates, {})
         for name, function in self.derived.items():
-            self._check_signature(name, function, self.fields)
+            check_signature(name, function, self.fields)
             try:
                 made = function(**{parameter: self._fields[parameter] for parameter in parameters(function)})
             except (LookupError, TypeError, AttributeError):  # it asks for values, which there are none of yet
@@ -119,17 +125,10 @@ class Problem:
                 raise ValueError(f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x.")
             self._fields[name] = made.on(name, {})
 
-    def check_arguments(self, name: str, equation: Equation) -> None:
-        """Raise ValueError if an equation asks for something that is no field, coordinate or unknown."""
-        self._check_signature(name, equation, (*self.quantities, *self.domain.names, *self.unknowns, "points"))
-
-    @staticmethod
-    def _check_signature(name: str, function: Any, available: Sequence[str]) -> None:
-        if not callable(function):
-            raise ValueError(f"{name!r} must be a function such as lambda u: u.t - u.xx, not {shown(function)}.")
-        for parameter in parameters(function):
-            if parameter not in available:
-                raise ValueError(f"{name!r} asks for {parameter!r}, but there is only {', '.join(available)}.")
+    @property
+    def scope(self) -> Scope:
+        """What equations may ask for."""
+        return Scope(self.domain, tuple(self.fields), tuple(self.derived), tuple(self.unknowns))
 
     def sample(
         self,
@@ -152,7 +151,7 @@ class Problem:
         check_dtype(dtype)
         sample = {"interior": self.domain.sample(points.interior, points.method, generator=generator)}
         for name, condition in self.conditions.items():
-            sample[name] = condition.points(name, self, points, generator)
+            sample[name] = condition.points(name, self.domain, points, generator)
         return {name: move(value, device, dtype) for name, value in sample.items()}
 
     def residuals(
@@ -183,7 +182,7 @@ class Problem:
         derivatives: str | Engine = "taylor",
         unknowns: Mapping[str, Tensor] | None = None,
     ) -> dict[str, list[Tensor]]:
-        """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic).
+        """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic, or all, see Integral).
 
         ``unknowns`` takes the place of the model's own, one number or one for each point.
         """
@@ -192,7 +191,8 @@ class Problem:
         for name, points in sample.items():
             if name != "interior" and name not in self.conditions:
                 raise ValueError(f"The sample has a set {name!r}, but the conditions are {', '.join(self.conditions)}.")
-            columns = (*self.domain.names, *getattr(self.conditions.get(name), "values", ()))
+            data = self.conditions[name].columns(self.domain) if name in self.conditions else ()
+            columns = (*self.domain.names, *data)
             if not isinstance(points, Tensor) or points.ndim != 2 or points.shape[1] != len(columns):
                 got = tuple(points.shape) if isinstance(points, Tensor) else shown(points)
                 raise ValueError(
@@ -209,7 +209,7 @@ class Problem:
         while True:  # an equation that asks for a new derivative has it computed, once, on its first call
             try:
                 return self._evaluate(model, sample, engine, unknowns)
-            except Missing:
+            except MissingDerivative:
                 continue
 
     def _evaluate(
@@ -229,7 +229,7 @@ class Problem:
                 own = {request: value[part] for request, value in values.items()}
                 try:
                     results.update(self._set_residuals(name, sample[name], own, unknowns))
-                except Missing as missing:
+                except MissingDerivative as missing:
                     if missing.request in requests:
                         raise ValueError(f"The derivative engine did not compute {missing.request} when asked.") from None
                     self._requests.setdefault(name, set()).add(missing.request)
@@ -282,12 +282,14 @@ class Problem:
         self, name: str, points: Tensor, values: dict[Request, Tensor], unknowns: Mapping[str, Tensor]
     ) -> dict[str, list[Tensor]]:
         """Residuals of the equations (on the interior) or of one condition."""
-        arguments: Arguments = by_name(points, self.domain.names)
+        numbers = {
+            unknown: unknowns[unknown] if unknown in unknowns else points.new_full((), float(guess))
+            for unknown, guess in self.unknowns.items()
+        }
+        arguments: Arguments = {**given(points, self.domain.names, numbers)}
         arguments |= {quantity: made.on(quantity, values) for quantity, made in self._fields.items()}
-        for unknown, guess in self.unknowns.items():
-            arguments[unknown] = unknowns[unknown] if unknown in unknowns else points.new_full((), float(guess))
         if name != "interior":
-            return {name: self.conditions[name].blocks(name, arguments, self, points[:, self.domain.dim :])}
+            return {name: self.conditions[name].blocks(name, arguments, points[:, self.domain.dim :], self.scope)}
         return {equation: call(equation, function, arguments) for equation, function in self.equations.items()}
 
     def values(

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import functools
 import hashlib
 import inspect
 import itertools
 import json
 import os
 import pickle
-import queue
-import subprocess
-import sys
-import threading
+import tempfile
 import time
 import traceback
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
+import joblib
+from joblib.externals import loky
+from joblib.func_inspect import get_func_code
 from tqdm.auto import tqdm
 
 from pinnedu.checks import require, shown, whole
 from pinnedu.files import write_whole
 
 Parameters = dict[str, Any]
-DEATHS = 2  # a run during which so many workers died is a failure: it may be what kills them
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def sweep(
         How many processes, each with one thread; by default as many as there are cores.
     folder : path, optional
         Every result is kept there as soon as it is there, in a file of its own. What is there already is
-        not run again, so a study that was stopped goes on. Failures are run again.
+        not run again, so a study that was stopped goes on. Failures are run again, and so is everything once the source
+        of the function changes, or a value fixed in it; what it calls in other modules is not looked at.
     progress : bool
         Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
 
@@ -196,30 +199,20 @@ def _plain(value: Any) -> Any:
 
 
 class _Folder:
-    """Results by parameters, each in a file of JSON."""
+    """Results by the code of the function and its parameters, each in a file of JSON, which cannot run code when read."""
 
     def __init__(self, function: Any, folder: str | os.PathLike[str] | None, runs: list[Parameters]) -> None:
-        self.name = getattr(function, "__qualname__", type(function).__qualname__)
-        self.path = None if folder is None else Path(folder)
-        self.full = False
+        self.path, self.full = None if folder is None else Path(folder), False
         if self.path is None:
             return
+        self.code = code_of(function)
         for parameters in runs:
             self.file(parameters)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path / "function.txt", self.claim())
+            tempfile.TemporaryFile(dir=self.path).close()
         except OSError as error:
             raise ValueError(f"The folder '{folder}' cannot be written to ({error.strerror}): name another one.") from None
-
-    def claim(self) -> bytes:
-        """The name of the function whose results the folder holds."""
-        assert self.path is not None
-        claim = self.path / "function.txt"
-        there = claim.read_text(encoding="utf-8").strip() if claim.exists() else self.name
-        if there != self.name:
-            raise ValueError(f"The folder '{self.path}' holds results of {there}, not of {self.name}: name another one.")
-        return (self.name + "\n").encode()
 
     def file(self, parameters: Parameters) -> Path:
         """Where a result is kept."""
@@ -230,7 +223,7 @@ class _Folder:
             raise ValueError(
                 f"Results are kept by parameters that are numbers and texts, not {shown(parameters)}: give such, or no folder."
             ) from None
-        return self.path / (hashlib.sha256(text.encode()).hexdigest()[:24] + ".json")
+        return self.path / (hashlib.sha256(f"{self.code} {text}".encode()).hexdigest()[:24] + ".json")
 
     def read(self, runs: list[Parameters]) -> dict[int, Trial]:
         """The results that are there, by their place in the grid."""
@@ -261,135 +254,89 @@ class _Folder:
             self.full = True
 
 
+def code_of(function: Any) -> str:
+    """A digest of a function: its source, and what is fixed in it. What it calls elsewhere is not looked at."""
+    if isinstance(function, functools.partial):
+        return joblib.hash((code_of(function.func), [_digest(part) for part in (function.args, function.keywords)]))
+    source, *_ = get_func_code(function)
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    try:
+        fixed = inspect.getclosurevars(function).nonlocals
+    except (TypeError, ValueError):  # no function of Python, or a cell that is still empty
+        fixed = {}
+    defaults = getattr(function, "__defaults__", None), getattr(function, "__kwdefaults__", None)
+    return str(joblib.hash((name, source, _digest(defaults), {key: _digest(value) for key, value in fixed.items()})))
+
+
+def _digest(thing: Any) -> str:
+    """A digest of a value; of what cannot be pickled nothing but its type."""
+    if inspect.isfunction(thing):
+        return code_of(thing)
+    try:
+        return str(joblib.hash(thing))
+    except Exception:  # whatever an object's own pickling raises
+        return type(thing).__qualname__
+
+
 # --- processes on this machine
 
 
 def _on_this_machine(function: Any, runs: dict[int, Parameters], count: int) -> Any:
-    """Run in processes of their own; yields (place, JSON text) as they come.
+    """Run in processes of their own, by loky; yields (place, JSON text) as they come.
 
-    Fresh processes that load what is sent to them, not forks: a fork of a process in which torch has
-    computed may hang, and ``multiprocessing`` cannot find functions that were defined in a notebook.
+    When a process dies loky gives up all that was running, and does not say which run did it. So each of these is run
+    again alone, and fails if the process dies again.
     """
-    packed = {i: _pack((function, parameters)) for i, parameters in runs.items()}
-    tasks: queue.Queue[int] = queue.Queue()
-    for i in runs:
-        tasks.put(i)
-    done: queue.Queue[tuple[int, str] | BaseException] = queue.Queue()
-    deaths = dict.fromkeys(runs, 0)
-    team = [_Worker() for _ in range(count)]
-    stopping = threading.Event()
-
-    def serve(worker: _Worker) -> None:
-        while not stopping.is_set():
-            try:
-                i = tasks.get_nowait()
-            except queue.Empty:
-                return
-            text = worker.ask(packed[i])
-            if text is None and not stopping.is_set():
-                deaths[i] += 1
-                if deaths[i] < DEATHS:
-                    tasks.put(i)
-                    continue
-                text = json.dumps({"error": f"The process died {DEATHS} times in this run (killed, or out of memory)."})
-            done.put((i, text or ""))
-
-    threads = [threading.Thread(target=serve, args=(worker,), daemon=True) for worker in team]
-    for thread in threads:
-        thread.start()
+    packed = _pack(function)
+    waiting, suspects, running = deque(runs), deque[int](), dict[Future[str], int]()
+    pool = _pool(count)
     try:
-        for _ in runs:
-            yield done.get()
+        while waiting or suspects or running:
+            alone = bool(suspects)
+            queue = suspects if alone else waiting
+            while queue and len(running) < (1 if alone else count):
+                i = queue.popleft()
+                running[pool.submit(_evaluate_packed, packed, runs[i])] = i
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            if any(isinstance(future.exception(), BrokenExecutor) for future in done):
+                pool.shutdown(kill_workers=True)
+                pool, (done, _) = _pool(count), wait(running)
+            for future in done:
+                i = running.pop(future)
+                if not isinstance(future.exception(), BrokenExecutor):
+                    yield i, future.result()
+                elif alone:
+                    yield i, json.dumps({"error": "The process died 2 times in this run (killed, or out of memory)."})
+                else:
+                    suspects.append(i)
     finally:
-        stopping.set()
-        for worker in team:
-            worker.stop()
-        for thread in threads:
-            thread.join()
+        pool.shutdown(kill_workers=True)
+
+
+def _pool(count: int) -> Any:
+    """Fresh processes of one thread each, not forks: a fork of a process in which torch has computed may hang."""
+    own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PINNEDU_PROGRESS": "0"}
+    return loky.ProcessPoolExecutor(max_workers=count, env=own)
 
 
 def _pack(thing: Any) -> bytes:
     """Pickle for another process; functions of a notebook go whole, by cloudpickle."""
     try:
-        from cloudpickle import dumps
-    except ImportError:
-        dumps = pickle.dumps
-    try:
-        return base64.b64encode(dumps(thing)) + b"\n"
+        return bytes(cloudpickle.dumps(thing))
     except Exception as error:  # whatever an object's own pickling raises
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"The function cannot be sent to another process ({reason}): define it in a module, without open files and "
-            "locks, or install what takes more: pip install 'pinnedu[cluster]'."
+            f"The function cannot be sent to another process ({reason}): define it in a module, without open files and locks."
         ) from None
 
 
-class _Worker:
-    """A process that runs what it is sent, started when first needed and again when it died."""
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
-        self.lock = threading.Lock()
-        self.closed = False
-
-    def ask(self, task: bytes) -> str | None:
-        """The outcome of a task; None if the process died over it."""
-        with self.lock:
-            if self.closed:
-                return None
-            if self.process is None:
-                path = os.pathsep.join([*sys.path, os.environ.get("PYTHONPATH", "")])
-                own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PINNEDU_PROGRESS": "0", "PYTHONPATH": path}
-                own["PYTHONUNBUFFERED"] = "1"  # or what a run printed is lost when it dies
-                self.process = subprocess.Popen(
-                    [sys.executable, "-m", "pinnedu.sweeps"],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    env=os.environ | own,
-                    start_new_session=True,  # Ctrl-C is for the parent, which ends its workers
-                )
-            process = self.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(task)
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except (OSError, ValueError):  # it died, or was ended by `stop`
-            line = b""
-        if not line.endswith(b"\n"):
-            self.end()
-            return None
-        return line.decode()
-
-    def end(self) -> None:
-        """Make an end of the process."""
-        with self.lock:
-            process, self.process = self.process, None
-        if process is not None:
-            process.kill()
-            with process:
-                pass
-
-    def stop(self) -> None:
-        """End for good, whatever runs."""
-        with self.lock:
-            self.closed = True
-        self.end()
-
-
-def _serve() -> None:
-    """The life of a worker: one task a line, one outcome a line. What the function prints goes to stderr."""
-    channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    for line in sys.stdin.buffer:
-        try:
-            function, parameters = pickle.loads(base64.b64decode(line))  # from the parent process alone
-        except Exception as error:
-            channel.write(json.dumps({"error": f"The function cannot be loaded in another process: {error!r}"}) + "\n")
-        else:
-            channel.write(evaluate(function, parameters) + "\n")
-        channel.flush()
+def _evaluate_packed(packed: bytes, parameters: Parameters) -> str:
+    """The life of a run in its process."""
+    try:
+        function = pickle.loads(packed)  # from the parent process alone
+    except Exception as error:
+        return json.dumps({"error": f"The function cannot be loaded in another process: {error!r}"})
+    return evaluate(function, parameters)
 
 
 # --- a cluster
@@ -410,7 +357,3 @@ def _on_cluster(function: Any, runs: dict[int, Parameters], client: Any) -> Any:
             yield futures[future], outcome
     finally:
         client.cancel(list(futures))
-
-
-if __name__ == "__main__":
-    _serve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import traceback
 import warnings
@@ -20,6 +21,7 @@ from pinnedu import (
     LBFGS,
     MLP,
     Adam,
+    At,
     Ball,
     Box,
     Causal,
@@ -28,6 +30,7 @@ from pinnedu import (
     GradientBalance,
     GradientDescent,
     HardConstraint,
+    Integral,
     ModifiedMLP,
     Normalize,
     Observed,
@@ -47,7 +50,11 @@ from pinnedu import (
 )
 
 HOME = Path(pinnedu.__file__).parent
-QUICK = settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+ROUNDS = int(os.environ.get("PINNEDU_FUZZ", "0"))  # `make fuzz` draws so many cases anew; otherwise they are the same ones
+QUICK = settings(
+    max_examples=ROUNDS or 150, derandomize=not ROUNDS, print_blob=bool(ROUNDS), deadline=None, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -171,7 +178,17 @@ CALLS = {
     "Box.contains": (BOX.contains, {"points": torch.zeros(3, 2), "slack": 1e-9}),
     "Points": (Points, {"interior": 3, "conditions": {"a": 3}, "method": "grid", "resample": 1, "adaptive": 0.5}),
     "On": (with_condition(On), {"equation": lambda u: u, "x": 0}),
-    "Periodic": (with_condition(Periodic), {"coordinate": "x", "order": 1}),
+    "On a part": (
+        lambda part, equation: heat(conditions={"one": On(part, equation=equation)}),
+        {"part": "x low", "equation": lambda u, n: u.n},
+    ),
+    "Periodic": (with_condition(Periodic), {"coordinate": "x", "order": 1, "fields": ("u",)}),
+    "Periodic by an equation": (
+        with_condition(Periodic),
+        {"coordinate": "x", "equation": lambda left, right: right.u - left.u},
+    ),
+    "Integral": (with_condition(Integral), {"equation": lambda u: u, "over": "x high", "value": 1.0}),
+    "At": (with_condition(At), {"points": [[0.5, 0.5]], "equation": lambda u, q: u.x - q, "q": [1.0]}),
     "Observed": (with_condition(Observed), {"points": [[0.5, 0.5]], "u": [1.0]}),
     "Problem": (
         Problem,
@@ -191,7 +208,7 @@ CALLS = {
     ),
     "Normalize": (Normalize, {"box": BOX, "scale": {"x": 2.0}}),
     "PeriodicEmbedding": (
-        lambda box, guesses, scale, x: PeriodicEmbedding(box, guesses, scale, x=x),
+        lambda box, guesses, scale, x: PeriodicEmbedding(box, guesses=guesses, scale=scale, x=x),
         {"box": BOX, "guesses": {"x": 1.0}, "scale": 1.0, "x": 2},
     ),
     "FourierFeatures": (FourierFeatures, {"frequencies": torch.ones(3, 2), "scales": torch.ones(3)}),
@@ -212,7 +229,11 @@ CALLS = {
     "GradientBalance": (GradientBalance, {"every": 2, "momentum": 0.5}),
     "TangentKernelBalance": (TangentKernelBalance, {"every": 2, "momentum": 0.5}),
     "Ball": (lambda dim, n, method: Ball(dim).sample(n, method), {"dim": 3, "n": 2, "method": "sobol"}),
-    "Ball.quadrature": (Ball(2).quadrature, {"n": 2, "rule": "sobol", "fixed": None, "generator": None}),
+    "Ball around a center": (Ball, {"center": {"x": 0.5, "y": 1}, "radius": 2.0}),
+    "Ball.quadrature": (Ball(2).quadrature, {"n": 2, "rule": "sobol", "generator": None}),
+    "Ball.boundary": (Ball(2).parts["boundary"].sample, {"n": 2, "method": "sobol", "generator": None}),
+    "Box.part": (BOX.part, {"name": "boundary"}),
+    "Box.boundary": (BOX.parts["boundary"].quadrature, {"n": 2, "rule": "midpoint", "generator": None}),
     "Ball.contains": (Ball(2).contains, {"points": torch.zeros(3, 2), "slack": 1e-9}),
     "curriculum": (
         lambda **given: curriculum(**given, points=Points(3, 2), progress=False),
@@ -270,6 +291,8 @@ PARTS = {
     ),
     "condition": (
         [On(t=0, equation=lambda u, x: u - x), On(x=0, equation=lambda u: u.x), Periodic("x"), Periodic("x", 2)]
+        + [On("x low", equation=lambda u: u.n), Integral(lambda u: u, value=1.0), At(POINT, equation=lambda u, q: u - q, q=ONE)]
+        + [Periodic("x", equation=lambda left, right: right.u + left.u), On("boundary", equation=lambda u: (1 + 1j) * u)]
         + [Observed(POINT, u=ONE), On(x=0, t=0, equation=lambda u: u)],
         [On(t=9, equation=lambda u: u), On(t=0, equation=lambda u: 1), On(s=0, equation=lambda u: u), Periodic("s")]
         + [Observed(POINT, w=ONE), Observed(POINT, u=[1.0, 2.0]), Observed(POINT * 9, u=ONE), Observed(POINT[0], u=ONE)]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 
 from pinnedu import MLP, Box, HardConstraint, ModifiedMLP, Observed, On, Periodic, PeriodicEmbedding, Points, Problem
-from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.jacobian import jacobian
+from pinnedu.parameters import trainable_parameters
 
 BOX = Box(x=(0, 1), t=(0, 1))
 MEASURED = torch.rand(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -77,11 +80,11 @@ CASES = {
 }
 
 
-def one_by_one(model, problem, sample):
-    """The definition: a backward pass through nested autograd for each residual."""
-    weights = list(weights_of(model).values())
+def one_by_one(model, problem, sample, derivatives="autograd"):
+    """The definition: a backward pass for each residual, of nested autograd if not of another engine."""
+    weights = list(trainable_parameters(model).values())
     found = {}
-    for name, residual in problem.residuals(model, sample, "autograd").items():
+    for name, residual in problem.residuals(model, sample, derivatives).items():
         rows = [
             torch.autograd.grad(r, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
             for r in residual
@@ -100,7 +103,7 @@ def test_layers_func_and_the_definition_agree(case):
     defined = one_by_one(model, problem, sample)
     residuals = problem.residuals(model, sample)
     assert list(by_layers) == list(by_func) == list(residuals) == list(problem.terms)
-    columns = sum(weight.numel() for weight in weights_of(model).values())
+    columns = sum(weight.numel() for weight in trainable_parameters(model).values())
     for name, (residual, rows) in by_layers.items():
         assert rows.shape == (len(residuals[name]), columns)
         assert not rows.requires_grad
@@ -124,15 +127,15 @@ def test_times_the_residual_it_is_the_gradient_of_the_loss():
     model, sample = mlp(FLOW), FLOW.sample(Points(6, 4))
     gradient = sum(rows.T @ residual for residual, rows in jacobian(model, FLOW, sample).values())
     loss = sum(residual.square().sum() / 2 for residual in FLOW.residuals(model, sample).values())
-    expected = torch.autograd.grad(loss, list(weights_of(model).values()))
+    expected = torch.autograd.grad(loss, list(trainable_parameters(model).values()))
     assert torch.allclose(gradient, torch.cat([g.flatten() for g in expected]), rtol=1e-10, atol=1e-12)
 
 
 def test_unknowns_have_a_column():
     model = mlp(FLOW)
     points = BOX.sample(6, "uniform")
-    place = list(weights_of(model)).index("unknowns.nu")
-    start = sum(weight.numel() for weight in list(weights_of(model).values())[:place])
+    place = list(trainable_parameters(model)).index("unknowns.nu")
+    start = sum(weight.numel() for weight in list(trainable_parameters(model).values())[:place])
     _, rows = jacobian(model, FLOW, points)["momentum"]
     nu = model.unknowns["nu"]
     nu.data += 1
@@ -233,10 +236,192 @@ def test_a_chunk_without_points_is_refused():
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers' or 'func'"):
+    with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers', 'func' or 'rows'"):
         jacobian(mlp(HEAT), HEAT, BOX.sample(4), method="magic")
 
 
+# --- each way is held against plain reverse mode
+
+
+class Anchored(nn.Module):
+    """A layer called on jets and on a plain tensor: net(x) - net(0)."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(HEAT)
+
+    def forward(self, points):
+        return self.net(points) - self.net(torch.zeros(1, 2, dtype=points.dtype))
+
+
+class Mixing(nn.Module):
+    """Each value has the mean of all taken off: rows see each other inside the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(HEAT)
+
+    def forward(self, points):
+        values = self.net(points)
+        return values - values.mean(dim=0, keepdim=True)
+
+
+class Buffered(nn.Module):
+    """A buffer takes part, and what it was called on is kept in another."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(HEAT)
+        self.register_buffer("scale", torch.tensor(1.7, dtype=torch.float64))
+
+    def forward(self, points):
+        return self.scale * self.net(points) * self.net(torch.full((1, 2), 0.3, dtype=points.dtype))
+
+
+def shared():
+    """Two layers with one weight."""
+    model = MLP(HEAT, hidden=(4, 4, 4))
+    model.layers[2].weight = model.layers[1].weight
+    return model
+
+
+class Cube(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        ctx.save_for_backward(values)
+        return values**3
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 3 * ctx.saved_tensors[0] ** 2 * gradient
+
+
+ANY = {"plain": lambda: mlp(HEAT), "anchored": Anchored, "rows": Mixing, "buffer": Buffered, "shared": shared}
+# Of the model, what vanishes in the interior: each with another kind of dependence.
+EQUATIONS = {
+    "local": lambda model: lambda u: u.t - u.xx + u**2,
+    "mean over the points": lambda model: lambda u, x: u.t - u.value.mean() * torch.sin(x),
+    "largest of the points": lambda model: lambda u: u.x - u.value.max(),
+    "integral": lambda model: lambda u: u.t + model(NODES).mean() * u,
+    "delay": lambda model: lambda u, points: u.t - model(points - 0.1)[:, 0],
+    "reflection": lambda model: lambda u, points: u.x + model(1 - points)[:, 0] ** 2,
+    "custom function": lambda model: lambda u: Cube.apply(u.value) + u.x,
+}
+NODES = torch.rand(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.mark.parametrize("equation", EQUATIONS)
+@pytest.mark.parametrize("make", ANY)
+def test_any_dependence_has_its_exact_jacobian(make, equation):
+    torch.manual_seed(0)
+    model = ANY[make]()
+    problem = Problem(BOX, {"e": EQUATIONS[equation](model)}, {"left": On(x=0, equation=lambda u: u.x + u)})
+    sample = problem.sample(Points(9, 4), generator=torch.Generator().manual_seed(0))
+    # By the engine that trains: nested autograd has other derivatives where the model itself mixes its rows.
+    found, defined = jacobian(model, problem, sample), one_by_one(model, problem, sample, "taylor")
+    for name, (residual, rows) in defined.items():
+        assert torch.allclose(found[name][0], residual, rtol=1e-10, atol=1e-12)
+        assert torch.allclose(found[name][1], rows, rtol=1e-9, atol=1e-10 * float(rows.abs().max()) + 1e-13)
+        assert not found[name][1].requires_grad
+
+
+def test_an_equation_without_the_model_has_a_jacobian_of_zeros():
+    problem = Problem(BOX, {"given": lambda x: torch.sin(x)})
+    for model in (mlp(HEAT), Anchored(), Mixing()):
+        residual, rows = jacobian(model, problem, BOX.sample(6))["given"]
+        assert residual.abs().max() > 0
+        assert rows.shape == (6, sum(weight.numel() for weight in model.parameters()))
+        assert not rows.any()
+
+
+def proven(model, problem, points):
+    kept = {}
+    jacobian(model, problem, points, proven=kept)
+    return {name: way for name, (_, way) in kept.items()}
+
+
+def test_the_fastest_way_that_is_right_is_taken_for_each_set():
+    model = mlp(HEAT)
+    integral = On(x=0, equation=lambda u: u + model(NODES).mean())
+    mean = On(t=0, equation=lambda u: u - u.value.mean())
+    problem = Problem(BOX, {"heat": lambda u: u.t - u.xx}, {"mean": mean, "sum": integral})
+    assert proven(model, problem, problem.sample(Points(6, 4))) == {"interior": "layers", "mean": "rows", "sum": "func"}
+    assert proven(Anchored(), HEAT, BOX.sample(6)) == {"interior": "func"}
+    assert proven(Mixing(), HEAT, BOX.sample(6)) == {"interior": "rows"}
+
+
+def test_where_residuals_vanish_a_wrong_jacobian_is_seen_too():
+    model = Anchored()
+    problem = Problem(BOX, {"zero": lambda u: u - u.value.detach()})
+    points = BOX.sample(5, "uniform")
+    found, defined = jacobian(model, problem, points)["zero"], one_by_one(model, problem, {"interior": points})["zero"]
+    assert float(found[0].abs().max()) == 0
+    assert torch.allclose(found[1], defined[1], rtol=1e-10, atol=1e-12)
+
+
+def test_pairs_of_points_that_agree_but_for_rounding_keep_the_fast_way():
+    model = mlp(PERIODIC, embedding=PeriodicEmbedding(BOX, x=2))
+    assert proven(model, PERIODIC, {"around": PERIODIC.sample(Points(6, 4))["around"]}) == {"around": "layers"}
+
+
+def test_an_integral_that_vanishes_but_for_rounding_has_its_jacobian():
+    """A network without biases is odd, and so its integral is rounding alone: there is nothing to say about that."""
+    box = Box(x=(-1, 1))
+    nodes, shares = box.quadrature(20)
+    model = MLP(Problem(box, {"e": lambda u: u}), hidden=(6,))
+    problem = Problem(box, {"integral": lambda u: 0 * u + shares @ model(nodes)[:, 0]})
+    _, rows = jacobian(model, problem, box.sample(3))["integral"]
+    assert torch.allclose(rows[:, -1], torch.full((3,), 2.0, dtype=torch.float64))  # by the last bias: the length of the box
+    assert float(rows[:, :6].abs().max()) < 1e-12
+
+
+@pytest.mark.parametrize("method", ["layers", "func"])
+def test_a_way_that_is_asked_for_and_wrong_is_refused(method):
+    with pytest.raises(ValueError, match=f"'heat' has another Jacobian than method='{method}' finds"):
+        jacobian(Mixing(), HEAT, BOX.sample(6), method=method)
+
+
+def test_a_chunk_does_not_change_what_a_residual_is():
+    model = mlp(HEAT)
+    problem = Problem(BOX, {"e": lambda u: u - u.value.mean()})
+    points = BOX.sample(8, "uniform")
+    assert torch.allclose(jacobian(model, problem, points, chunk=3)["e"][1], jacobian(model, problem, points)["e"][1])
+
+
+def test_random_residuals_are_refused_by_name():
+    model = nn.Sequential(nn.Linear(2, 5, dtype=torch.float64), nn.Dropout(0.5), nn.Linear(5, 1, dtype=torch.float64))
+    problem = Problem(BOX, {"noisy": lambda u: u})
+    points = BOX.sample(6)
+    with pytest.warns(UserWarning, match="dropout"), pytest.raises(ValueError, match=r"'noisy' has no Jacobian, since .* change"):
+        jacobian(model, problem, points)
+    model.eval()
+    assert jacobian(model, problem, points)["noisy"][1].shape == (6, 21)
+
+
+def test_a_backward_pass_that_is_not_linear_is_refused_by_name():
+    class Signs(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, values):
+            return values.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return torch.sign(gradient)
+
+    problem = Problem(BOX, {"clipped": lambda u: Signs.apply(u.value) * 2})
+    with pytest.raises(ValueError, match="'clipped' has no Jacobian: the gradient of a sum"):
+        jacobian(mlp(HEAT), problem, BOX.sample(6))
+
+
+def test_two_threads_take_jacobians_of_their_own_models():
+    models, points = [mlp(HEAT), mlp(HEAT)], BOX.sample(50)
+    alone = [jacobian(model, HEAT, points)["heat"][1] for model in models]
+
+    def work(i):
+        return all(torch.equal(jacobian(models[i], HEAT, points)["heat"][1], alone[i]) for _ in range(40))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, range(2))) == [True, True]
 def test_a_problem_without_equations():
     """The interior has points and no residuals: a regression."""
     box = Box(x=(0, 1))

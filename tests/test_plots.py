@@ -9,7 +9,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from pinnedu import Box, Problem, plots
-from pinnedu.trainers import Fit
+from pinnedu.trainers import Fit, Status
 
 BOX = Box(x=(0, 2), t=(0, 1))
 PROBLEM = Problem(BOX, {"pde": lambda u: u.t}, exact=lambda x, t: x + 10 * t)
@@ -28,7 +28,7 @@ def record(problem=PROBLEM, model=None, error=True, steps=6):
     history = {"step": np.arange(1, steps + 1), **dict.fromkeys(problem.terms, values), "loss": 2 * values}
     history |= {"fresh": sparse, "error": sparse if error else np.full(steps, np.nan)}
     history["seconds"] = 0.5 * np.arange(1, steps + 1)
-    return Fit(model, problem, 0.1 if error else None, history, {}, 3.0, "all done", [])
+    return Fit(model, problem, 0.1 if error else None, history, {}, 3.0, "all done", Status.STEPS, [])
 
 
 def picture(axes):

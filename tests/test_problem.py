@@ -346,10 +346,10 @@ ok = lambda u: u
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Problem({"x": (0, 1)}, {}), r"The domain must be a Box such as .*, not \{'x'"),
+        (lambda: Problem({"x": (0, 1)}, {}), r"The domain must be a Domain such as Box\(.*\), not \{'x'"),
         (lambda: Problem(BOX, ok), "equations must be a dict of name to what holds there"),
         (lambda: Problem(BOX, {}, [On(t=0, equation=ok)]), "conditions must be a dict"),
-        (lambda: Problem(BOX, {}, {"wall": ok}), "The condition 'wall' must be On, Periodic or Observed"),
+        (lambda: Problem(BOX, {}, {"wall": ok}), "The condition 'wall' must be On, Periodic, At, Observed or Integral"),
         (lambda: Problem(BOX, {"pde": 3}), "'pde' must be a function such as lambda u: u.t - u.xx, not 3"),
         (lambda: Problem(BOX, {"pde": lambda w: w}), "'pde' asks for 'w', but there is only u, x, t"),
         (lambda: Problem(BOX, {"pde": lambda u, y: u}), "'pde' asks for 'y', but there is only u, x, t"),
@@ -370,9 +370,9 @@ ok = lambda u: u
         (lambda: Problem(BOX, {}, unknowns={"D": nan}), "The first guess of the unknown 'D' must be a finite number"),
         (
             lambda: Problem(BOX, {"pde": ok}, {"pde": On(t=0, equation=ok)}),
-            "The condition 'pde' needs a name of its own: it is taken",
+            "The equation or condition 'pde' needs a name of its own: it is taken",
         ),
-        (lambda: Problem(BOX, {}, {"interior": On(t=0, equation=ok)}), "The condition 'interior' needs a name"),
+        (lambda: Problem(BOX, {}, {"interior": On(t=0, equation=ok)}), "The equation or condition 'interior' needs a name"),
         (lambda: On(equation=ok), r"On needs a coordinate to fix, such as On\(t=0, equation=...\)"),
         (
             lambda: Problem(BOX, {}, {"wall": On(z=0, equation=ok)}),
@@ -385,7 +385,7 @@ ok = lambda u: u
         (lambda: Problem(BOX, {}, {"wall": On(x=0, t=-0.1, equation=ok)}), "off the domain: t = -0.1"),
         (lambda: Problem(BOX, {}, {"wall": On(x=nan, equation=ok)}), "off the domain: x = nan"),
         (lambda: Problem(BOX, {}, {"wall": On(x=0, equation=lambda w: w)}), "'wall' asks for 'w'"),
-        (lambda: Periodic("x", order=-1), "Periodic needs order >= 0, not -1"),
+        (lambda: Periodic("x", order=-1), "The order of Periodic must be a whole number of at least 0, not -1"),
         (lambda: Problem(BOX, {}, {"ends": Periodic("y")}), "The condition 'ends' names 'y', but the coordinates are"),
         (lambda: Observed(X), r"Observed needs the values of a field, such as Observed\(points, u=values\)"),
         (
@@ -423,9 +423,9 @@ def test_bad_problems(make, message):
     ("equation", "points", "message"),
     [
         (lambda u: u.z, X, r"u\.z is not a derivative: the coordinates are x, t"),
-        (lambda u: 0.0, X, r"'pde' must return one number a point, shape \(3,\), not float"),
-        (lambda u: torch.mean(u), X, r"'pde' must return one number a point, shape \(3,\), not \(\)"),
-        (lambda u: torch.stack([u, u]), X, r"must return one number a point, shape \(3,\), not \(2, 3\)"),
+        (lambda u: 0.0, X, r"'pde' must return one number a point, shape \(3,\), or a tuple of such, not float"),
+        (lambda u: torch.mean(u), X, r"'pde' must return one number a point, shape \(3,\), or a tuple of such, not \(\)"),
+        (lambda u: torch.stack([u, u]), X, r"must return one number a point, shape \(3,\), or a tuple of such, not \(2, 3\)"),
         (lambda u: (u, None), X, "must return one number a point, .* not NoneType"),
         (ok, X[:, :1], r"The points of 'interior' must have shape \(N, 2\) with columns x, t, not \(3, 1\)"),
         (ok, X[0], r"The points of 'interior' must have shape \(N, 2\)"),

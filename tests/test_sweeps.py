@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import linecache
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from math import inf, isnan, nan
 
 import numpy as np
@@ -82,7 +84,8 @@ def test_failures_are_told_with_their_parameters_and_the_others_go_on(capfd):
     assert trials[4].error == "SystemExit: 3"
     assert repr(trials[1]) == "Trial(x=1: failed: ArithmeticError: x is one)"
     assert repr(trials[5]) == "Trial(x=5: 5)"
-    assert "printed by a run" in capfd.readouterr().err
+    printed = capfd.readouterr()
+    assert "printed by a run" in printed.out + printed.err
 
 
 def test_values_are_what_they_were_and_training_is_the_same_as_here():
@@ -178,12 +181,38 @@ def test_a_folder_of_another_function_or_a_damaged_result(tmp_path):
         return x**3
 
     sweep(square, {"x": [2]}, workers=1, folder=tmp_path)
-    with pytest.raises(ValueError, match=r"holds results of .*square, not of .*cube: name another one\."):
-        sweep(cube, {"x": [2]}, workers=1, folder=tmp_path)
     (file,) = tmp_path.glob("*.json")
+    assert [trial.value for trial in sweep(cube, {"x": [2]}, workers=1, folder=tmp_path)] == [8]
+    assert len(list(tmp_path.glob("*.json"))) == 2
     file.write_text("{")
     with pytest.raises(ValueError, match=r"is no result of a sweep, or damaged: remove it\."):
         sweep(square, {"x": [2]}, folder=tmp_path)
+
+
+def test_results_of_other_code_are_not_taken(tmp_path):
+    def run(source, **names):
+        path = tmp_path / "study.py"
+        path.write_text(source)
+        linecache.checkcache(str(path))
+        exec(compile(source, str(path), "exec"), names)
+        return [trial.value for trial in sweep(names["run"], {"x": [3]}, workers=1, folder=tmp_path / "results")]
+
+    assert run("def run(x):\n    return 2 * x\n") == [6]
+    assert run("def run(x):\n    return 5 * x\n") == [15]
+    assert run("def run(x):\n    return 2 * x\n") == [6]
+    assert len(list((tmp_path / "results").glob("*.json"))) == 2  # the first result was still there
+
+
+def test_a_value_fixed_in_the_function_is_part_of_it():
+    def times(factor, by=lambda x: x):
+        def run(x, power=1):
+            return factor * by(x) ** power
+
+        return run
+
+    codes = {sweeps.code_of(f) for f in (times(2), times(3), times(2, lambda x: -x), partial(times(2), power=2))}
+    assert len(codes) == 4
+    assert sweeps.code_of(times(2)) == sweeps.code_of(times(2))
 
 
 def test_a_full_disk_is_told_of_once_and_no_result_is_lost(tmp_path, monkeypatch):
@@ -191,7 +220,7 @@ def test_a_full_disk_is_told_of_once_and_no_result_is_lost(tmp_path, monkeypatch
 
     def write(path, content):
         written.append(path)
-        if len(written) > 2:  # the name of the function and one result
+        if len(written) > 1:  # one result
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         real(path, content)
 

@@ -126,19 +126,20 @@ def train(name: str, watch: Watch, seed: int) -> None:
     def look(state) -> str:
         if not watch.due():
             return ""
-        return watch.look(predict, {name: value.item() for name, value in getattr(model, "unknowns", {}).items()})
+        return watch.look(predict, {name: value.item() for name, value in state.unknowns.items()})
 
     all_points = {
         "interior": watch.task.interior,
         "conditions": {"data": watch.task.boundary} if name == "wake" else watch.task.boundary,
         "method": "uniform" if name == "wake" else "sobol",
     }
+    run = None
     for optimizer, steps, how in RECIPES[name]:
         points = Points(**(all_points | how))
         weights = {"data": 100.0} if name == "wake" else None
         run = fit(
             model, problem, optimizer=optimizer, steps=steps, points=points, weights=weights, seed=seed,
-            progress=False, callbacks=[look],
+            progress=False, callbacks=[look], after=run,
         )  # fmt: skip
         if watch.stopped:
             return

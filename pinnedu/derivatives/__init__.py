@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from pinnedu.checks import shown
 from pinnedu.derivatives.autograd import nested_autograd
 from pinnedu.derivatives.finite_differences import complex_step, finite_differences
+from pinnedu.derivatives.requests import Engine, Laplacian, Order, Request
 from pinnedu.derivatives.stochastic import hutchinson
 from pinnedu.derivatives.taylor import taylor
-from pinnedu.field import Engine, Laplacian, Order, Request
 
 ENGINES: dict[str, Engine] = {
     "taylor": taylor,

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from pinnedu.field import Laplacian, Order, Request
+from pinnedu.derivatives.requests import Laplacian, Order, Request
 
 
 def nested_autograd(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pinnedu.derivatives.requests import Engine, Laplacian, Order, Request
 from pinnedu.device import move
-from pinnedu.field import Engine, Laplacian, Order, Request
 
 Stencil = dict[tuple[int, ...], float]
 """Weights by offset, in steps along each coordinate."""

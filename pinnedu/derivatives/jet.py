@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pinnedu.derivatives.requests import Laplacian, Order
 from pinnedu.derivatives.series import (
     Coefficients,
     Elementary,
@@ -37,18 +37,37 @@ class NoRule(TypeError):
 
 
 class Jet:
-    """Taylor coefficients of a batch of quantities; takes part in torch functions like a tensor."""
+    """Taylor coefficients of a batch of quantities; takes part in torch functions like a tensor.
 
-    def __init__(self, coefficients: Coefficients, plan: Plan) -> None:
-        self.coefficients, self.plan = coefficients, plan
+    Parameters
+    ----------
+    coefficients : list of Tensor or None
+        One for each index of the plan.
+    plan : Plan
+    tape : list of LinearCall, optional
+        Where linear layers write down that they were called on this jet or on one made of it: what the Jacobian by
+        the weights is made of.
+    """
+
+    shared = False
+    """Whether another jet shows the same entries: a change in place would have to reach it."""
+
+    __array_ufunc__ = None  # NumPy's functions do not see jets
+
+    def __init__(self, coefficients: Coefficients, plan: Plan, tape: list[LinearCall] | None = None) -> None:
+        self.coefficients, self.plan, self.tape = coefficients, plan, tape
 
     @staticmethod
-    def seed(points: Tensor, plan: Plan) -> Jet:
+    def seed(points: Tensor, plan: Plan, tape: list[LinearCall] | None = None) -> Jet:
         """The jet of the inputs themselves, points (N, d): slope 1 along each coordinate."""
         dim = points.shape[1]
         rows = torch.eye(dim, dtype=points.dtype, device=points.device)
         slopes = {unit(axis, dim): rows[axis : axis + 1] for axis in range(dim)}
-        return Jet([points, *(slopes.get(k) if isinstance(k, tuple) else None for k in plan.indices[1:])], plan)
+        return Jet([points, *(slopes.get(k) if isinstance(k, tuple) else None for k in plan.indices[1:])], plan, tape)
+
+    def new(self, coefficients: Coefficients) -> Jet:
+        """A jet of other coefficients, with the same plan and on the same tape."""
+        return Jet(coefficients, self.plan, self.tape)
 
     @property
     def value(self) -> Tensor:
@@ -59,7 +78,15 @@ class Jet:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Jet:
         """Apply a linear map to every coefficient."""
-        return Jet([None if c is None else function(c) for c in self.coefficients], self.plan)
+        return self.new([None if c is None else function(c) for c in self.coefficients])
+
+    def derivative(self, what: Order | Laplacian) -> Tensor:
+        """Turn a coefficient into the derivative, of the jet's full shape."""
+        coefficient = self.coefficients[self.plan.indices.index(what)]
+        if coefficient is None:
+            return torch.zeros_like(self.value)
+        scale = self.plan.scale(what)
+        return (coefficient if scale == 1 else scale * coefficient).expand(self.shape)
 
     def full(self) -> Jet:
         """The same with every coefficient of the full number of points."""
@@ -68,16 +95,13 @@ class Jet:
 
     @classmethod
     def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(function, "__name__", str(function)).strip("_")
-        if name not in RULES:
-            raise NoRule(name)
-        return RULES[name](*args, **(kwargs or {}))
+        return _apply(getattr(function, "__name__", str(function)), *args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Any:
         if name in ("shape", "dtype", "device", "ndim"):
             return getattr(self.value, name)
-        if name in RULES:
-            return partial(RULES[name], self)
+        if name.strip("_") in RULES and not name.startswith("_"):
+            return partial(_apply, name, self)
         if name.startswith("__"):
             raise AttributeError(name)
         raise NoRule(name)
@@ -85,10 +109,103 @@ class Jet:
     def __len__(self) -> int:
         return len(self.value)
 
-    def __getitem__(self, index: Any) -> Jet:
-        rows = index[0] if isinstance(index, tuple) else index
-        every = rows is Ellipsis or rows == slice(None)
-        return (self if every else self.full()).map(lambda c: c[index])
+
+
+def _apply(name: str, *args: Any, **kwargs: Any) -> Any:
+    """Find the rule of an operation by its name, and put the result where a change in place puts it."""
+    rule = name.strip("_")
+    if rule not in RULES:
+        raise NoRule(rule)
+    in_place = (name.endswith("_") and not name.endswith("__")) or kwargs.pop("inplace", False)
+    target = args[0] if args else None
+    if isinstance(target, Jet) and target.value.requires_grad and not torch.is_grad_enabled():
+        raise NoRule("what is done without gradient, such as the forward pass of a torch.autograd.Function")
+    if "axis" in kwargs:  # NumPy's word for it
+        kwargs["dim"] = kwargs.pop("axis")
+    result = RULES[rule](*args, **kwargs)
+    if in_place and isinstance(target, Jet):
+        if target.shared:
+            raise NoRule(f"{name} of a view")
+        target.coefficients = result.coefficients
+        return target
+    if rule in VIEWS and isinstance(target, Jet):
+        for jet in (target, *(result if isinstance(result, tuple) else (result,))):
+            jet.shared = True
+    return result
+
+
+def _operator(name: str) -> Callable[..., Any]:
+    """What Python calls for an operator. ``a += b`` is ``add_``: other names of the same jet see the sum too."""
+    return lambda *args: _apply(name, *args)
+
+
+def _refused(name: str) -> Callable[..., Any]:
+    """What would show a number, or take one, in place of a series."""
+
+    def refuse(v: Jet, *args: Any, **kwargs: Any) -> Any:
+        raise NoRule(name)
+
+    return refuse
+
+
+def _values(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What is constant piece by piece: a function of the values, with derivative zero."""
+
+    def apply(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(_value_of, args), **kwargs)
+
+    return apply
+
+
+def _where(condition: Any, a: Any = None, b: Any = None) -> Jet:
+    """Choose between series; what is no jet is the same for all points of its row."""
+    if isinstance(condition, Jet) or not (isinstance(a, Jet) or isinstance(b, Jet)):
+        raise NoRule("where")
+    like: Jet = a if isinstance(a, Jet) else b
+    zeros = [None] * len(like.plan.indices[1:])
+    rows = [c.full().coefficients if isinstance(c, Jet) else [c, *zeros] for c in (a, b)]
+    return like.new(
+        [
+            None if x is y is None else torch.where(condition, 0.0 if x is None else x, 0.0 if y is None else y)
+            for x, y in zip(*rows, strict=True)
+        ]
+    )
+
+
+def _value_of(item: Any) -> Any:
+    return item.value if isinstance(item, Jet) else item
+
+
+def _extreme(larger: bool) -> Callable[[Any, Any], Jet]:
+    """The larger or the smaller of two; where they are equal the mean, as autograd has it."""
+
+    def apply(a: Any, b: Any) -> Jet:
+        if not isinstance(a, Jet):
+            a, b = b, a
+        difference = _subtract(a, b).value
+        chosen = _where(difference > 0, *((a, b) if larger else (b, a)))
+        return _where(difference == 0, _multiply(_add(a, b), 0.5), chosen)
+
+    return apply
+
+
+def _clamp(v: Jet, min: Any = None, max: Any = None) -> Jet:
+    if isinstance(min, Jet) or isinstance(max, Jet):
+        raise NoRule("clamp by what depends on the inputs")
+    if min is not None:
+        v = _where(v.value >= min, v, min)
+    return v if max is None else _where(v.value <= max, v, max)
+
+
+def _remainder(function: Callable[..., Tensor]) -> Callable[[Any, Any], Jet]:
+    """The rest of a division by a constant: a shift, piece by piece."""
+
+    def apply(v: Any, divisor: Any) -> Jet:
+        if not isinstance(v, Jet) or isinstance(divisor, Jet):
+            raise NoRule("division with remainder by what depends on the inputs")
+        return v.new([function(v.value, divisor), *v.coefficients[1:]])
+
+    return apply
 
 
 def _add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
@@ -100,7 +217,7 @@ def _add(a: Any, b: Any, *, alpha: float = 1) -> Jet:
     sums = [y if x is None else x if y is None else x + y for x, y in pairs]
     # A column plus a row of numbers: the derivatives become as wide as the value.
     shape = sums[0].shape[1:]  # type: ignore[union-attr]
-    return Jet([c if c is None or c.shape[1:] == shape else c.expand(len(c), *shape) for c in sums], a.plan)
+    return a.new([c if c is None or c.shape[1:] == shape else c.expand(len(c), *shape) for c in sums])
 
 
 def _multiply(a: Any, b: Any) -> Jet:
@@ -108,7 +225,7 @@ def _multiply(a: Any, b: Any) -> Jet:
         a, b = b, a
     if not isinstance(b, Jet):
         return a.map(lambda c: c * b)
-    return Jet([product_at(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products], a.plan)
+    return a.new([product_at(a.coefficients, b.coefficients, pairs) for pairs in a.plan.products])
 
 
 def _elementary(series: Series) -> Callable[[Jet], Jet]:
@@ -116,8 +233,8 @@ def _elementary(series: Series) -> Callable[[Jet], Jet]:
 
     def apply(v: Jet) -> Jet:
         if torch._C._are_functorch_transforms_active():  # these differentiate the recurrence itself
-            return Jet(series(v.coefficients, v.plan)[0], v.plan)
-        return Jet(list(Elementary.apply(series, v.plan, *v.full().coefficients)), v.plan)
+            return v.new(series(v.coefficients, v.plan)[0])
+        return v.new(list(Elementary.apply(series, v.plan, *v.full().coefficients)))
 
     return apply
 
@@ -135,7 +252,7 @@ def _from_slope(v: Jet, value: Tensor, slope: Jet) -> Jet:
     """The w with w' = slope v' whose slope is known as a jet."""
     w: Coefficients = [value]
     w += [chain_at(v.coefficients, slope.coefficients, v.plan, k) for k in range(1, len(v.coefficients))]
-    return Jet(w, v.plan)
+    return v.new(w)
 
 
 def _power(v: Any, exponent: Any) -> Jet:
@@ -143,15 +260,12 @@ def _power(v: Any, exponent: Any) -> Jet:
         return _exp(_multiply(exponent, torch.log(v) if not isinstance(v, (int, float)) else math.log(v)))
     if isinstance(exponent, Tensor):
         raise NoRule("pow with a tensor exponent")
-    if isinstance(exponent, int) or float(exponent).is_integer():
-        n = int(exponent)
-        if n == 0:
-            return v.map(lambda c: 0 * c) + 1
-        if 1 <= n <= 8:  # products are exact at v = 0 too
-            half = _power(v, n // 2) if n > 1 else v
-            return v if n == 1 else _multiply(half, half) if n % 2 == 0 else _multiply(_multiply(half, half), v)
-    # v w' = r w v': solve for the newest coefficient.
     r = float(exponent)
+    if r == 0:
+        return v.map(lambda c: 0 * c) + 1
+    if r > 0:
+        return _whole_power(v, int(r)) if r.is_integer() and r <= 8 else _binomial_power(v, r)
+    # v w' = r w v': solve for the newest coefficient.
     w: Coefficients = [v.value**r]
     for k in range(1, len(v.coefficients)):
         right = chain_at(v.coefficients, w, v.plan, k)
@@ -162,7 +276,30 @@ def _power(v: Any, exponent: Any) -> Jet:
                 term = factor * left * other
                 total = -term if total is None else total - term
         w.append(None if total is None else total / v.value)
-    return Jet(w, v.plan)
+    return v.new(w)
+
+
+def _whole_power(v: Jet, n: int) -> Jet:
+    """By products of products."""
+    if n == 1:
+        return v
+    half = _whole_power(v, n // 2)
+    return _multiply(half, half) if n % 2 == 0 else _multiply(_multiply(half, half), v)
+
+
+def _binomial_power(v: Jet, r: float) -> Jet:
+    """w = sum_j binomial(r, j) v_0^(r - j) (v - v_0)^j for r > 0: nothing is divided by v_0, which may be zero."""
+    rise: Coefficients = [None, *v.coefficients[1:]]
+    w: Coefficients = [v.value**r, *[None] * len(rise[1:])]
+    power, factor = rise, r
+    for j in range(1, v.plan.degree + 1):
+        scale = factor * v.value ** (r - j)
+        w = [total if c is None else scale * c if total is None else total + scale * c for total, c in zip(w, power, strict=True)]
+        factor *= (r - j) / (j + 1)
+        if factor == 0:  # a whole number: the sum ends here
+            break
+        power = [product_at(power, rise, pairs) for pairs in v.plan.products]
+    return v.new(w)
 
 
 def _divide(a: Any, b: Any) -> Jet:
@@ -203,6 +340,12 @@ def _where_positive(v: Jet, below: float) -> Jet:
     return v.full().map(lambda c: torch.where(positive, c, below * c))
 
 
+def _abs(v: Jet) -> Jet:
+    """Slope -1, 0 or 1: at zero autograd has 0."""
+    sign = torch.sgn(v.value)
+    return v.full().map(lambda c: sign * c)
+
+
 def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     """A linear layer: the same matrix for every coefficient, the bias for the value alone.
 
@@ -211,19 +354,19 @@ def _linear(v: Jet, weight: Tensor, bias: Tensor | None = None) -> Jet:
     each point has a gradient (out, in) of its own, stacking forms it once, not once a coefficient.
     """
     transformed = torch._C._are_functorch_transforms_active()
-    v = v.full() if transformed or _TAPE is not None else v
+    v = v.full() if transformed or v.tape is not None else v
     if transformed:
         products = iter(F.linear(torch.stack([c for c in v.coefficients if c is not None]), weight).unbind())
         w = [None if c is None else next(products) for c in v.coefficients]
         w[0] = w[0] if bias is None else w[0] + bias  # type: ignore[operator]
     else:
         w = [None if c is None else F.linear(c, weight, None if k else bias) for k, c in enumerate(v.coefficients)]
-    if _TAPE is not None:
+    if v.tape is not None:
         for c in w:
             if c is not None and not c.requires_grad:  # weights held fixed: the bias is found from here all the same
                 c.requires_grad_()
-        _TAPE.append(LinearCall(weight, bias, v.coefficients, w))
-    return Jet(w, v.plan)
+        v.tape.append(LinearCall(weight, bias, v.coefficients, w))
+    return v.new(w)
 
 
 def _matmul(a: Any, b: Any) -> Jet:
@@ -236,18 +379,35 @@ def _together(function: Callable[..., Tensor]) -> Callable[..., Jet]:
     """Lift a function of a list of tensors (cat, stack): zeros stand in for missing coefficients."""
 
     def apply(items: Sequence[Any], dim: int = 0) -> Jet:
-        plan = next(item.plan for item in items if isinstance(item, Jet))
-        jets = [item.full() if isinstance(item, Jet) else Jet([item, *[None] * len(plan.indices[1:])], plan) for item in items]
+        one = next(item for item in items if isinstance(item, Jet))
+        rest = [None] * len(one.plan.indices[1:])
+        jets = [item.full() if isinstance(item, Jet) else one.new([item, *rest]) for item in items]
         rows = zip(*(jet.coefficients for jet in jets), strict=True)
-        return Jet(
+        return one.new(
             [
                 None
                 if all(c is None for c in row)
                 else function([torch.zeros_like(j.value) if c is None else c for c, j in zip(row, jets, strict=True)], dim)
                 for row in rows
-            ],
-            plan,
+            ]
         )
+
+    return apply
+
+
+def _at(v: Jet, index: Any) -> Jet:
+    rows = index[0] if isinstance(index, tuple) else index
+    every = rows is Ellipsis or (isinstance(rows, slice) and rows == slice(None))
+    return (v if every else v.full()).map(lambda c: c[index])
+
+
+def _over_entries(name: str) -> Callable[..., Any]:
+    """Lift a sum or mean. Over all entries, points included, it is a number that no single point changes."""
+    each = _each(name)
+
+    def apply(v: Jet, *args: Any, **kwargs: Any) -> Any:
+        value = getattr(v.value, name)(*args, **kwargs)
+        return value if value.ndim == 0 else each(v, *args, **kwargs)
 
     return apply
 
@@ -265,14 +425,14 @@ def _unbind(v: Jet, dim: int = 0) -> tuple[Jet, ...]:
     moved = v.full()
     parts = [None if c is None else c.unbind(dim) for c in moved.coefficients]
     count = v.value.shape[dim]
-    return tuple(Jet([None if p is None else p[i] for p in parts], v.plan) for i in range(count))
+    return tuple(v.new([None if p is None else p[i] for p in parts]) for i in range(count))
 
 
 def _split(v: Jet, split_size_or_sections: Any, dim: int = 0) -> tuple[Jet, ...]:
     moved = v.full()
     parts = [None if c is None else c.split(split_size_or_sections, dim) for c in moved.coefficients]
     return tuple(
-        Jet([None if p is None else p[i] for p in parts], v.plan) for i in range(len(parts[0]))  # type: ignore[arg-type]
+        v.new([None if p is None else p[i] for p in parts]) for i in range(len(parts[0]))  # type: ignore[arg-type]
     )
 
 
@@ -293,20 +453,41 @@ RULES: dict[str, Callable[..., Any]] = {
     "cosh": _elementary(lambda v, plan: circular_series(v, plan, sign=1)[::-1]),
     "arctan": _arctan, "atan": _arctan,
     "erf": _erf, "gelu": _gelu, "softplus": _softplus,
-    "relu": lambda v, inplace=False: _where_positive(v, 0.0), "abs": lambda v: _where_positive(v, -1.0),
+    "relu": lambda v, inplace=False: _where_positive(v, 0.0), "abs": _abs,
     "leaky_relu": lambda v, negative_slope=0.01, inplace=False: _where_positive(v, negative_slope),
     "linear": _linear, "matmul": _matmul, "mm": _matmul, "rmatmul": lambda a, b: _matmul(b, a),
     "cat": _together(torch.cat), "concat": _together(torch.cat), "concatenate": _together(torch.cat),
     "stack": _together(torch.stack), "unbind": _unbind, "split": _split,
     "chunk": lambda v, chunks, dim=0: _split(v, -(-v.value.shape[dim] // chunks), dim),
-    "getitem": Jet.__getitem__, "size": lambda v, *dim: v.value.size(*dim), "dim": lambda v: v.value.dim(),
+    "where": _where, "clamp": _clamp, "clip": _clamp, "maximum": _extreme(True), "minimum": _extreme(False),
+    "remainder": _remainder(torch.remainder), "mod": _remainder(torch.remainder), "fmod": _remainder(torch.fmod),
+    **{name: _values(getattr(torch, name)) for name in (
+        "gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal", "not_equal", "isfinite", "isnan",
+        "floor", "ceil", "round", "trunc", "sign", "floor_divide", "zeros_like", "ones_like", "full_like",
+        "detach",
+    )},
+    "floordiv": _values(torch.floor_divide),
+    "getitem": _at, "sum": _over_entries("sum"), "mean": _over_entries("mean"),
+    "size": lambda v, *dim: v.value.size(*dim), "dim": lambda v: v.value.dim(),
     **{name: _each(name) for name in ("reshape", "view", "flatten", "unsqueeze", "squeeze", "transpose", "permute",
-                                      "sum", "mean", "expand", "narrow", "select", "contiguous", "clone", "to", "double",
+                                      "expand", "narrow", "select", "contiguous", "clone", "to", "double",
                                       "float")},
 }  # fmt: skip
 
-for _name in "add radd sub rsub mul rmul truediv rtruediv neg pow rpow matmul rmatmul abs".split():
-    setattr(Jet, f"__{_name}__", RULES[_name])
+VIEWS = {"getitem", "reshape", "view", "flatten", "unsqueeze", "squeeze", "transpose", "permute", "expand", "narrow", "select",
+         "contiguous", "to", "double", "float", "unbind", "split", "chunk"}  # fmt: skip
+"""Rules whose results, as tensors, may show the same memory."""
+
+for _name in (
+    *"add radd sub rsub mul rmul truediv rtruediv neg pos pow rpow matmul rmatmul abs".split(),
+    *"gt ge lt le eq ne mod floordiv getitem".split(),
+):
+    setattr(Jet, f"__{_name}__", _operator(_name))
+for _name in "add sub mul truediv".split():
+    setattr(Jet, f"__i{_name}__", _operator(f"{_name}_"))
+for _name in "setitem bool float int index iter array dlpack rmod rfloordiv".split():
+    setattr(Jet, f"__{_name}__", _refused(_name))
+Jet.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
 @dataclass
@@ -317,17 +498,3 @@ class LinearCall:
     bias: Tensor | None
     inputs: Coefficients
     outputs: Coefficients
-
-
-_TAPE: list[LinearCall] | None = None
-
-
-@contextmanager
-def recording() -> Any:
-    """Record every use of a linear layer: what the Jacobian by the weights is made of."""
-    global _TAPE
-    before, _TAPE = _TAPE, []
-    try:
-        yield _TAPE
-    finally:
-        _TAPE = before

@@ -13,15 +13,12 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from pinnedu.field import Laplacian, Order
-
-if TYPE_CHECKING:
-    from pinnedu.derivatives.jet import Jet
+from pinnedu.derivatives.requests import Laplacian, Order
 
 Coefficients = list[Tensor | None]
 """One entry an index of the plan; None is zero, a leading size of 1 means the same for all points."""
@@ -78,13 +75,15 @@ class Plan:
             chains.append(((own, 0, 1.0), *((unit, unit, 0.5) for unit in units)))
         return Plan((*ordered, *laplacians), tuple(products), tuple(chains))
 
-    def derivative(self, jet: Jet, what: Order | Laplacian) -> Tensor:
-        """Turn the coefficient of a jet into the derivative, of the jet's full shape."""
-        coefficient = jet.coefficients[self.indices.index(what)]
-        if coefficient is None:
-            return torch.zeros_like(jet.value)
-        scale = 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
-        return (coefficient if scale == 1 else scale * coefficient).expand(jet.shape)
+    @staticmethod
+    def scale(what: Order | Laplacian) -> int:
+        """The derivative over the coefficient: a factorial; pure second derivatives are twice their coefficients."""
+        return 2 if isinstance(what, Laplacian) else math.prod(map(math.factorial, what))
+
+    @property
+    def degree(self) -> int:
+        """The highest order among the indices."""
+        return max(2 if isinstance(index, Laplacian) else sum(index) for index in self.indices)
 
 
 def _below(order: Order) -> list[Order]:

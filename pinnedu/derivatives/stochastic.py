@@ -8,6 +8,7 @@ in one variable, however many coordinates there are.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, field
 from functools import partial
 from math import factorial, prod
 
@@ -15,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import Jet, NoRule, Plan
+from pinnedu.derivatives.requests import Engine, Laplacian, Request
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.device import move
-from pinnedu.field import Engine, Laplacian, Request
 
 DISTRIBUTIONS = ("rademacher", "gaussian", "coordinates", "radial")
 
@@ -70,25 +71,40 @@ def hutchinson(
     trace estimation for high-dimensional and high-order physics-informed neural networks.
     """
     _check(probes, distribution)
-    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return Hutchinson(probes, distribution, seed, unbiased)
 
-    def estimate(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
+
+@dataclass(frozen=True)
+class Hutchinson:
+    """The engine that :func:`hutchinson` makes. ``generator`` is its stream of random numbers: checkpoints keep it."""
+
+    probes: int
+    distribution: str
+    seed: int | None
+    unbiased: bool
+    generator: torch.Generator | None = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        stream = None if self.seed is None else torch.Generator().manual_seed(self.seed)
+        object.__setattr__(self, "generator", stream)
+
+    def __call__(self, model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
+        """Values (N,) of every request."""
         exact = [request for request in requests if not isinstance(request[1], Laplacian)]
         values = taylor(model, points, exact) if exact else {}
         for what in {what for _, what in requests if isinstance(what, Laplacian)}:
             draw = partial(
                 laplacian_power,
-                model, points, probes=probes, axes=what.axes, distribution=distribution, generator=generator,
+                model, points, probes=self.probes, axes=what.axes, distribution=self.distribution,
+                generator=self.generator,
             )  # fmt: skip
             estimates = draw()
-            if unbiased and estimates.requires_grad:
+            if self.unbiased and estimates.requires_grad:
                 with torch.no_grad():
                     value = draw()
                 estimates = estimates + (value - estimates.detach())  # this value, that gradient
             values |= {(output, what): estimates[:, output] for output, other in requests if other == what}
         return {request: values[request] for request in requests}
-
-    return estimate
 
 
 def laplacian_power(

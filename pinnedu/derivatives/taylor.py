@@ -8,14 +8,18 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from pinnedu.checks import reason
 from pinnedu.derivatives.autograd import nested_autograd
-from pinnedu.derivatives.jet import Jet, NoRule, Plan
-from pinnedu.field import Laplacian, Order, Request
+from pinnedu.derivatives.jet import Jet, LinearCall, NoRule, Plan
+from pinnedu.derivatives.requests import Laplacian, Order, Request
+from pinnedu.device import out_of_memory
 
 _warned: set[str] = set()
 
 
-def taylor(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
+def taylor(
+    model: nn.Module, points: Tensor, requests: Collection[Request], tape: list[LinearCall] | None = None
+) -> dict[Request, Tensor]:
     """Evaluate requests by pushing a truncated Taylor polynomial through the model.
 
     Works with any module made of operations that jets have a rule for (see ``jet.RULES``). Where
@@ -26,6 +30,8 @@ def taylor(model: nn.Module, points: Tensor, requests: Collection[Request]) -> d
     model : Module, (N, d) -> (N, m)
     points : Tensor, shape (N, d)
     requests : collection of (output, order) or (output, Laplacian)
+    tape : list, optional
+        Linear layers write down here that they were called, for the Jacobian by their weights.
 
     Returns
     -------
@@ -38,38 +44,26 @@ def taylor(model: nn.Module, points: Tensor, requests: Collection[Request]) -> d
     differentiation for higher-order derivatives in JAX.
     """
     wanted: frozenset[Order | Laplacian] = frozenset(what for _, what in requests)
-    if not any(isinstance(what, Laplacian) or any(what) for what in wanted) and not _recording():
+    if not any(isinstance(what, Laplacian) or any(what) for what in wanted) and tape is None:
         values = model(points)
         return {request: values[:, request[0]] for request in requests}
     plan = Plan.of(wanted, points.shape[1])
     try:
-        outputs = model(Jet.seed(points, plan))
+        outputs = model(Jet.seed(points, plan, tape))
         if not isinstance(outputs, Jet):
             raise NoRule("something that hides the inputs from torch functions")
-    except NoRule as missing:
+    except (TypeError, AttributeError, LookupError, RuntimeError, ValueError, AssertionError) as error:
+        if out_of_memory(error):
+            raise
+        missing = str(error) if isinstance(error, NoRule) else reason(error)
         if torch._C._are_functorch_transforms_active():
-            raise  # nested autograd cannot run inside torch.func
-        operation = str(missing)
-        if operation not in _warned:
-            _warned.add(operation)
-            warnings.warn(
-                f"Taylor mode has no rule for {operation!r}: nested autograd is used for this model.", stacklevel=2
-            )
-        _forget_recorded()
-        return nested_autograd(model, points, requests)
-    derivatives = {what: plan.derivative(outputs, what) for what in wanted}
+            raise NoRule(missing) from error  # nested autograd cannot run inside torch.func
+        if tape is not None:  # layers passed before the missing rule have no part in what nested autograd returns
+            tape.clear()
+        values = nested_autograd(model, points, requests)  # where the model is wrong it says so here
+        if missing not in _warned:
+            _warned.add(missing)
+            warnings.warn(f"Taylor mode has no rule for {missing!r}: nested autograd is used for this model.", stacklevel=2)
+        return values
+    derivatives = {what: outputs.derivative(what) for what in wanted}
     return {(output, what): derivatives[what][:, output] for output, what in requests}
-
-
-def _recording() -> bool:
-    from pinnedu.derivatives import jet
-
-    return jet._TAPE is not None
-
-
-def _forget_recorded() -> None:
-    """Linear layers passed before the missing rule have no part in what nested autograd returns."""
-    from pinnedu.derivatives import jet
-
-    if jet._TAPE is not None:
-        jet._TAPE.clear()

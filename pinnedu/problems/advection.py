@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import isfinite, pi
+from math import pi
 
 import torch
 
+from pinnedu.checks import number
 from pinnedu.conditions import On, Periodic
 from pinnedu.domain import Box
 from pinnedu.problem import Problem
@@ -22,8 +23,7 @@ def advection(beta: float = 30.0) -> Problem:
     beta : float
         Speed (length / time), of either sign.
     """
-    if not isfinite(beta):
-        raise ValueError(f"The speed beta must be a finite number, not {beta}.")
+    beta = number(beta, "The speed beta")
     return Problem(
         domain=Box(x=(0, 2 * pi), t=(0, 1)),
         equations={"advection": lambda u: u.t + beta * u.x},

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pinnedu.conditions import Observed
 from pinnedu.domain import Box
+from pinnedu.observations import Observed
 from pinnedu.problem import Problem
 
 TRUTH: Mapping[str, float] = {"lambda_1": 1.0, "lambda_2": 0.01}

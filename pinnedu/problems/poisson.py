@@ -6,6 +6,7 @@ from math import pi
 
 import torch
 
+from pinnedu.checks import whole
 from pinnedu.conditions import On
 from pinnedu.domain import Box
 from pinnedu.problem import Problem
@@ -21,8 +22,7 @@ def poisson(k: int = 1) -> Problem:
     k : int
         Frequency of the solution, at least 1.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"The frequency k must be a whole number of at least 1, not {k!r}.")
+    k = whole(k, "The frequency k")
     return Problem(
         domain=Box(x=(-pi, pi)),
         equations={"poisson": lambda u, x: u.xx + k**2 * torch.sin(k * x)},

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from pinnedu.domain import Ball
+from pinnedu.ball import Ball
+from pinnedu.checks import positive
 from pinnedu.problem import Problem
 
 
@@ -36,8 +35,7 @@ def poisson_ball(dim: int, frequency: float = 1.0) -> Problem:
     ----------
     In the manner of Hu, Shi, Karniadakis & Kawaguchi (2024), whose solutions use x in the place of y.
     """
-    if not (isinstance(frequency, int | float) and math.isfinite(frequency) and frequency > 0):
-        raise ValueError(f"frequency must be a positive number, not {frequency!r}.")
+    frequency = positive(frequency, "frequency")
     domain, factor = Ball(dim), frequency * dim**0.5
 
     def waves(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ from math import pi
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _inputs
+from pinnedu import checks
 
 
 def exact(
@@ -42,8 +42,8 @@ def exact(
     ValueError
         If a point, `beta` or `period` is not finite, or `period` is not positive.
     """
-    speed = _inputs.number("beta", beta, -np.inf, np.inf)
-    length = _inputs.number("period", period, np.finfo(float).tiny, np.inf)
-    x, t = _inputs.together(x=_inputs.numbers("x", x), t=_inputs.numbers("t", t))
+    speed = checks.number(beta, "beta")
+    length = checks.positive(period, "period")
+    x, t = checks.together(x=checks.numbers(x, "x"), t=checks.numbers(t, "t"))
     foot = x - speed * t
     return np.asarray(initial(np.mod(foot, length)), dtype=np.float64)

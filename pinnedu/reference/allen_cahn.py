@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, rfft
 
-from . import _inputs
+from pinnedu import checks
 
 DIFFUSION = 1e-4
 """The diffusivity of the usual test."""
@@ -59,19 +59,19 @@ def exact(
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If an argument is out of its range, or the shapes of `x` and `t` do not broadcast.
 
     Notes
     -----
     The solution on the grid is kept from one call to the next. Each time that is asked for takes one step more.
     """
-    x, t = _inputs.together(x=_inputs.within("x", x, -1.0, 1.0), t=_inputs.within("t", t, 0.0, 1.0))
-    diffusion = _inputs.number("diffusion", diffusion, 1e-5, 1.0)
-    n = _inputs.count("points", points, 16, 2**17)
+    x, t = checks.together(x=checks.numbers(x, "x", -1.0, 1.0), t=checks.numbers(t, "t", 0.0, 1.0))
+    diffusion = checks.number(diffusion, "diffusion", 1e-5, 1.0)
+    n = checks.whole(points, "points", 16, 2**17)
     if n % 2:
         raise ValueError(f"points must be even, but is {n}; take {n + 1}.")
-    states = _states(diffusion, n, _inputs.count("steps", steps, 1, 100_000))
+    states = _states(diffusion, n, checks.whole(steps, "steps", 1, 100_000))
     values = initial(x)
     times, place = np.unique(t, return_inverse=True)
     place = place.reshape(t.shape)

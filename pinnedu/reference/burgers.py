@@ -37,7 +37,7 @@ from math import ceil, log, pi, sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _inputs
+from pinnedu import checks
 
 NU = 0.01 / pi
 """The viscosity of the classical test."""
@@ -79,9 +79,9 @@ def exact(x: ArrayLike, t: ArrayLike, nu: float = NU, *, tolerance: float = 1e-1
     and below 1e-12 at the smallest one, where rounding of x near the shock is magnified most. 100,000 points
     with t in [0, 1] take well under a second.
     """
-    x, t = _inputs.together(x=_inputs.within("x", x, -1.0, 1.0), t=_inputs.within("t", t, *T_RANGE))
-    nu = _inputs.number("nu", nu, *NU_RANGE)
-    tolerance = _inputs.number("tolerance", tolerance, 1e-40, 1e-2)
+    x, t = checks.together(x=checks.numbers(x, "x", -1.0, 1.0), t=checks.numbers(t, "t", *T_RANGE))
+    nu = checks.number(nu, "nu", *NU_RANGE)
+    tolerance = checks.number(tolerance, "tolerance", 1e-40, 1e-2)
 
     # The solution is odd: computing it for |x| makes it odd to the last bit.
     distance, times = np.abs(x).ravel(), t.ravel()

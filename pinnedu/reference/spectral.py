@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, rfft
 from scipy.integrate import solve_ivp
+from scipy.interpolate import BarycentricInterpolator
 
-from . import _inputs
+from pinnedu import checks
+
 from .burgers import NU
 
 Array = NDArray[np.float64]
@@ -46,11 +48,11 @@ def chebyshev(points: int, interval: tuple[float, float] = (-1.0, 1.0)) -> tuple
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If `points` is no whole number from 2 to 4096, or `interval` is not (low, high).
     """
-    n = _inputs.count("points", points, 2, 4096)
-    low, high = _inputs.span("interval", interval)
+    n = checks.whole(points, "points", 2, 4096)
+    low, high = checks.interval(interval, "interval")
     angle = pi * np.arange(n)[::-1] / (n - 1)
     # x_i - x_j as a product of sines: the plain difference of cosines loses digits at the clustered ends.
     total, gap = np.add.outer(angle, angle) / 2, np.subtract.outer(angle, angle) / 2
@@ -102,16 +104,16 @@ def heat(
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If an argument is out of its range.
     RuntimeError
         If the time integration fails.
     """
-    low, high = _inputs.span("interval", interval)
-    x = _inputs.axis("x", x, low, high)
-    t = _inputs.axis("t", t, 0.0, np.inf)
-    constant = _inputs.number("diffusivity", diffusivity, np.finfo(float).tiny, np.inf)
-    n = _inputs.count("points", points, 3, 1024)
+    low, high = checks.interval(interval, "interval")
+    x = checks.axis(x, "x", low, high)
+    t = checks.axis(t, "t", 0.0, np.inf)
+    constant = checks.positive(diffusivity, "diffusivity")
+    n = checks.whole(points, "points", 3, 1024)
     nodes, derivative = chebyshev(n, (low, high))
     # The end values are known, so the unknowns are those inside.
     operator = constant * (derivative @ derivative)[1:-1, 1:-1]
@@ -162,14 +164,14 @@ def burgers(
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If an argument is out of its range.
     RuntimeError
         If the time integration fails.
     """
-    x = _inputs.axis("x", x, -1.0, 1.0)
-    t = _inputs.axis("t", t, 0.0, np.inf)
-    nu = _inputs.number("nu", nu, np.finfo(float).tiny, np.inf)
+    x = checks.axis(x, "x", -1.0, 1.0)
+    t = checks.axis(t, "t", 0.0, np.inf)
+    nu = checks.positive(nu, "nu")
     solvers = {"fourier": _burgers_fourier, "chebyshev": _burgers_chebyshev}
     if basis not in solvers:
         raise ValueError(f"basis must be one of {sorted(solvers)}, but is {basis!r}.")
@@ -177,7 +179,7 @@ def burgers(
 
 
 def _burgers_fourier(x: Array, t: Array, nu: float, points: int, rtol: float, atol: float) -> Array:
-    n = _inputs.count("points", points, 4, 2**16)
+    n = checks.whole(points, "points", 4, 2**16)
     if n % 2:
         raise ValueError(f"points must be even on a Fourier grid, but is {n}; take {n + 1}.")
     nodes = -1 + 2 * np.arange(n) / n
@@ -200,7 +202,7 @@ def _burgers_fourier(x: Array, t: Array, nu: float, points: int, rtol: float, at
 
 
 def _burgers_chebyshev(x: Array, t: Array, nu: float, points: int, rtol: float, atol: float) -> Array:
-    n = _inputs.count("points", points, 3, 1024)
+    n = checks.whole(points, "points", 3, 1024)
     nodes, derivative = chebyshev(n, (0.0, 1.0))
     slope = derivative[1:-1, 1:-1]
     diffusion = nu * (derivative @ derivative)[1:-1, 1:-1]
@@ -247,13 +249,13 @@ def poisson(
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If an argument is out of its range.
     """
-    low, high = _inputs.span("interval", interval)
-    x = _inputs.axis("x", x, low, high)
-    left, right = (_inputs.number("ends", end, -np.inf, np.inf) for end in ends)
-    n = _inputs.count("points", points, 3, 1024)
+    low, high = checks.interval(interval, "interval")
+    x = checks.axis(x, "x", low, high)
+    left, right = (checks.number(end, "ends") for end in ends)
+    n = checks.whole(points, "points", 3, 1024)
     nodes, derivative = chebyshev(n, (low, high))
     operator = (derivative @ derivative)[1:-1]
     values = np.empty(n)
@@ -272,8 +274,8 @@ def _integrate(
     **options: object,
 ) -> Array:
     """Return the states at the times `t`, in the caller's order, one column each."""
-    rtol = _inputs.number("rtol", rtol, _SMALLEST_TOLERANCE, 1.0)
-    atol = _inputs.number("atol", atol, np.finfo(float).tiny, 1.0)
+    rtol = checks.number(rtol, "rtol", _SMALLEST_TOLERANCE, 1.0)
+    atol = checks.number(atol, "atol", np.finfo(float).tiny, 1.0)
     times, place = np.unique(t, return_inverse=True)
     if times[-1] == 0.0:
         return np.repeat(initial[:, None], t.size, axis=1)
@@ -288,7 +290,7 @@ def _integrate(
 
 def _profile(function: Function, nodes: Array) -> Array:
     """Return `function` at the nodes; a constant may be returned as one number."""
-    values = _inputs.numbers("the given function's values", function(nodes))
+    values = checks.numbers(function(nodes), "the given function's values")
     if values.shape not in ((), nodes.shape):
         raise ValueError(
             f"The given function must return one value for each of the {nodes.size} points, "
@@ -306,10 +308,4 @@ def _barycentric_weights(n: int) -> Array:
 
 def _barycentric(x: Array, nodes: Array) -> Array:
     """Return the matrix, shape (len(x), n), that takes values at Chebyshev points to values at `x`."""
-    difference = x[:, None] - nodes
-    hit = difference == 0.0
-    difference[hit] = 1.0
-    matrix = _barycentric_weights(nodes.size) / difference
-    at_node = hit.any(axis=1)
-    matrix[at_node] = hit[at_node]
-    return matrix / matrix.sum(axis=1, keepdims=True)
+    return BarycentricInterpolator(nodes, np.eye(nodes.size), wi=_barycentric_weights(nodes.size))(x)

@@ -24,7 +24,8 @@ from scipy.optimize import brentq
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from pinnedu.theory.fourier import Basis, positive, vector, whole
+from pinnedu.checks import positive, vector, whole
+from pinnedu.theory.fourier import Basis
 
 Array = NDArray[np.float64]
 
@@ -148,9 +149,9 @@ def gradient_descent(
     ValueError
         For a matrix that is not symmetric positive definite, a wrong shape, or a rate that diverges.
     """
-    A, steps = _symmetric(A), whole("steps", steps)
-    b = vector("b", b, len(A))
-    theta = np.zeros(len(A)) if start is None else vector("start", start, len(A)).copy()
+    A, steps = _symmetric(A), whole(steps, "steps")
+    b = vector(b, "b", len(A))
+    theta = np.zeros(len(A)) if start is None else vector(start, "start", len(A)).copy()
     scale, factor = _factor(A)
     target = cho_solve((factor, True), b / scale) / scale
     step = A
@@ -185,7 +186,7 @@ def poisson_extremes(K: int, lam: float) -> tuple[float, float]:
     the eigenvalues mu of their block solve sum_k v_k^2 / (mu - k^4) = 1 / lam. The smallest lies in (0, 1)
     and the largest above K^4, so they are the extremes of the whole spectrum. Costs O(K), for any K.
     """
-    weight = positive("lam", lam)
+    weight = positive(lam, "lam")
     poles, squares = _secular(K)
     top = poles[-1]
     gaps = top - poles  # exact near the top, where mu - k^4 would cancel
@@ -242,7 +243,7 @@ def clamped_tone() -> float:
 def weight_law(K: int) -> tuple[float, float]:
     """Best weight and least condition number for large K: 2 sqrt(2) a tanh(pi a) K^2 and K^4 / a^4."""
     a = clamped_tone()
-    return float(2 * np.sqrt(2) * a * np.tanh(np.pi * a)) * whole("K", K) ** 2, K**4 / a**4
+    return float(2 * np.sqrt(2) * a * np.tanh(np.pi * a)) * whole(K, "K") ** 2, K**4 / a**4
 
 
 def gradient_balanced_weight(K: int, theta: ArrayLike, load: ArrayLike) -> float:
@@ -254,7 +255,7 @@ def gradient_balanced_weight(K: int, theta: ArrayLike, load: ArrayLike) -> float
     is left out.
     """
     basis = Basis(K)
-    theta, load = vector("theta", theta, basis.size), vector("load", load, basis.size)
+    theta, load = vector(theta, "theta", basis.size), vector(load, "load", basis.size)
     residual = basis.modes**4.0 * theta - load
     boundary = basis.boundary * (basis.boundary @ theta)
     return float(np.abs(residual).max() / np.abs(boundary).mean())

@@ -24,13 +24,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pinnedu.conditions import On, Periodic
+from pinnedu.checks import number, whole
+from pinnedu.derivatives import Engine, Laplacian, Request
 from pinnedu.domain import Box
 from pinnedu.equations import by_name, parameters
-from pinnedu.field import Engine, Laplacian, Request
 from pinnedu.problem import Problem
 from pinnedu.theory.tangent import check_linear
-from pinnedu.trainers.loop import State
+from pinnedu.trainers.record import State
 
 
 class ErrorOf(nn.Module):
@@ -76,8 +76,7 @@ def sobolev(problem: Problem, order: int) -> Problem:
         If the order is no whole number of at least 0, or the problem has several fields.
     """
     _one_field(problem)
-    if isinstance(order, bool) or not isinstance(order, int) or order < 0:
-        raise ValueError(f"The order must be a whole number of at least 0, not {order!r}.")
+    order = whole(order, "The order", 0)
     letters = [by for k in range(order + 1) for by in combinations_with_replacement(problem.domain.names, k)]
     return Problem(problem.domain, {".".join(["e", *by]): lambda e, by=by: e.d(*by) for by in letters}, fields=("e",))
 
@@ -90,7 +89,8 @@ def norms(model: nn.Module, problem: Problem, nodes: int = 32) -> dict[str, floa
     model : Module
     problem : Problem
     nodes : int
-        Quadrature nodes along each coordinate. For a network with few weights 32 are exact to many digits.
+        Quadrature nodes along each coordinate, in a ball along the radius and each angle. For a network with
+        few weights 32 are exact to many digits.
 
     Returns
     -------
@@ -100,18 +100,11 @@ def norms(model: nn.Module, problem: Problem, nodes: int = 32) -> dict[str, floa
     Raises
     ------
     ValueError
-        If a condition is data, which has no integral.
+        If a condition is data, which has no integral, or the domain has too many dimensions for the rule.
     """
-    box = problem.domain
-    rules = {"interior": box.quadrature(nodes)}
+    rules = {"interior": problem.domain.quadrature(nodes)}
     for name, condition in problem.conditions.items():
-        if isinstance(condition, On):
-            rules[name] = box.quadrature(nodes, fixed=condition.fixed)
-        elif isinstance(condition, Periodic):
-            low, high = (box.quadrature(nodes, fixed={condition.coordinate: end}) for end in box.bounds[condition.coordinate])
-            rules[name] = torch.cat([low[0], high[0]]), low[1]  # one residual, and one weight, for a pair of points
-        else:
-            raise ValueError(f"The condition {name!r} is data at points: it has no integral over a set.")
+        rules[name] = condition.quadrature(name, problem.domain, nodes)
     with torch.no_grad():
         blocks = problem.blocks(model, {name: points for name, (points, _) in rules.items()})
     squares = {}
@@ -189,7 +182,7 @@ def heat_stability(box: Box, D: float = 1.0, growth: float = 0.0) -> dict[str, f
     length, duration = _lengths(box)
     if not D > 0:
         raise ValueError(f"The diffusivity D must be positive, not {D}: heat flowing backwards is not stable.")
-    mu = D * (math.pi / length) ** 2 - _finite("growth", growth)
+    mu = D * (math.pi / length) ** 2 - number(growth, "growth")
     interior = _integral_of_decay(mu, duration)
     wall = math.sqrt(length / 3) * (1 + max(growth, 0.0) * interior)
     return {"heat": interior, "initial": math.sqrt(_integral_of_decay(2 * mu, duration)), "left": wall, "right": wall}
@@ -213,7 +206,7 @@ def advection_stability(box: Box, beta: float) -> dict[str, float]:
         By the names of `problems.advection`: "advection", "initial", "periodic".
     """
     length, duration = _lengths(box)
-    way = abs(_finite("beta", beta)) * duration
+    way = abs(number(beta, "beta")) * duration
     return {"advection": duration, "initial": math.sqrt(duration), "periodic": math.sqrt(way * (way / length + 2))}
 
 
@@ -245,7 +238,7 @@ def helmholtz_stability(box: Box, k: float) -> dict[str, float]:
         raise ValueError(f"A box with the coordinate x alone is needed, not {', '.join(box.names)}.")
     ((low, high),) = box.bounds.values()
     lowest = math.pi / (high - low)
-    n = max(1, round(abs(_finite("k", k)) / lowest))  # the nearest eigenvalue is one of three
+    n = max(1, round(abs(number(k, "k")) / lowest))  # the nearest eigenvalue is one of three
     distance = min(abs(k**2 - (m * lowest) ** 2) for m in (n, n + 1, max(1, n - 1)))
     if distance == 0:
         raise ValueError(f"k^2 = {k**2:g} is an eigenvalue: the problem has no unique solution, and so no constant.")
@@ -284,9 +277,7 @@ class Certificate:
     """
 
     def __init__(self, stability: Mapping[str, float], every: int = 1, nodes: int = 32) -> None:
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise ValueError(f"every must be a whole number of at least 1, not {every!r}.")
-        self.stability, self.every, self.nodes = dict(stability), every, nodes
+        self.stability, self.every, self.nodes = dict(stability), whole(every, "every"), nodes
         self.steps: list[int] = []
         self.residuals: list[float] = []
         self.bounds: list[float] = []
@@ -329,7 +320,7 @@ def quadrature_gap(
     problem : Problem
         All its equations are summed; conditions are left out.
     counts : sequence of int
-        What `Box.quadrature` takes: nodes in all for "monte-carlo" and "sobol", along each coordinate for others.
+        What the domain's `quadrature` takes: nodes in all for "monte-carlo" and "sobol", along each coordinate for others.
     rule : str
     repetitions : int
         Draws of the points for the random rules; the root mean square of their gaps is returned.
@@ -344,8 +335,7 @@ def quadrature_gap(
     gaps : (n,) array of float
         | sum_n w_n r(x_n)^2 - int r^2 | / int r^2.
     """
-    if isinstance(repetitions, bool) or not isinstance(repetitions, int) or repetitions < 1:
-        raise ValueError(f"repetitions must be a whole number of at least 1, not {repetitions!r}.")
+    whole(repetitions, "repetitions")
     generator = torch.Generator().manual_seed(seed)
 
     def square(points: Tensor, weights: Tensor) -> float:
@@ -374,12 +364,6 @@ def _lengths(box: Box) -> tuple[float, float]:
         raise ValueError(f"A box with the coordinates x and t is needed, not {', '.join(box.names)}.")
     (low, high), (start, end) = box.bounds["x"], box.bounds["t"]
     return high - low, end - start
-
-
-def _finite(name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value}.")
-    return value
 
 
 def _one_field(problem: Problem) -> None:

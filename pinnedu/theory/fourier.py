@@ -30,6 +30,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pinnedu.checks import number, positive, vector, whole
+
 Array = NDArray[np.float64]
 
 
@@ -53,7 +55,7 @@ class Basis:
     K: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "K", whole("K", self.K))
+        object.__setattr__(self, "K", whole(self.K, "K"))
 
     @property
     def size(self) -> int:
@@ -89,7 +91,7 @@ class Basis:
 
     def evaluate(self, theta: ArrayLike, x: ArrayLike, derivative: int = 0) -> Array:
         """The model sum_k theta_k phi_k, or its derivative, at the points x: shape (N,)."""
-        return self.values(x, derivative) @ vector("theta", theta, self.size)
+        return self.values(x, derivative) @ vector(theta, "theta", self.size)
 
     def quadrature(self) -> tuple[Array, Array]:
         """Gauss-Legendre nodes and weights on (-pi, pi), enough to integrate products of two modes to
@@ -115,7 +117,7 @@ def poisson(K: int, lam: float) -> Array:
         If K < 1 or lam < 0.
     """
     basis = Basis(K)
-    return np.diag(basis.modes**4.0) + not_negative("lam", lam) * np.outer(basis.boundary, basis.boundary)
+    return np.diag(basis.modes**4.0) + number(lam, "lam", 0) * np.outer(basis.boundary, basis.boundary)
 
 
 def poisson_load(K: int, k: int = 1) -> Array:
@@ -141,7 +143,7 @@ def preconditioner(K: int, gamma: float) -> Array:
         If K < 1 or gamma <= 0.
     """
     k = Basis(K).modes
-    return np.where(k == 0, positive("gamma", gamma), 1 / np.maximum(np.abs(k), 1) ** 2)
+    return np.where(k == 0, positive(gamma, "gamma"), 1 / np.maximum(np.abs(k), 1) ** 2)
 
 
 def precondition(A: ArrayLike, gamma: float) -> Array:
@@ -192,9 +194,9 @@ class Waves:
     T: float = 2 * np.pi
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "K", whole("K", self.K))
-        object.__setattr__(self, "J", whole("J", self.J))
-        object.__setattr__(self, "T", positive("T", self.T))
+        object.__setattr__(self, "K", whole(self.K, "K"))
+        object.__setattr__(self, "J", whole(self.J, "J"))
+        object.__setattr__(self, "T", positive(self.T, "T"))
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -239,14 +241,14 @@ class Waves:
         # and the standing cosines weigh sqrt(2) more than the constant.
         trace = np.where(m > 0, 1.0, np.where(s > 0, 0.0, np.where(n > 0, np.sqrt(2), 1.0))) / np.sqrt(self.T)
         same = (m[:, None] == m) & (s[:, None] == s)
-        A = not_negative("lam", lam) * same * np.outer(trace, trace)
+        A = number(lam, "lam", 0) * same * np.outer(trace, trace)
         A[np.diag_indices_from(A)] += self.symbol(beta) ** 2
         return A
 
     def load(self, lam: float) -> Array:
         """The vector b = lam int phi(x, 0) sin x dx of the initial condition u(x, 0) = sin x: shape (P,)."""
         m, _, s = self.labels.T
-        return np.where((m == 1) & (s == 1), not_negative("lam", lam) * np.sqrt(np.pi / self.T), 0.0)
+        return np.where((m == 1) & (s == 1), number(lam, "lam", 0) * np.sqrt(np.pi / self.T), 0.0)
 
     def quadrature(self) -> tuple[Array, Array, Array]:
         """Product Gauss-Legendre points x, t and weights on (0, 2 pi) x (0, T), each of shape (N,)."""
@@ -301,13 +303,13 @@ def advection(
     ValueError
         If K < 1, beta <= 0, T <= 0, windows < 1, lam < 0 or J < 1.
     """
-    speed = positive("beta", beta) / whole("windows", windows)
+    speed = positive(beta, "beta") / whole(windows, "windows")
     return Waves(K, time_modes(speed, T) if J is None else J, T).matrix(speed, lam)
 
 
 def time_modes(speed: float, T: float = 2 * np.pi) -> int:
     """The fewest frequencies in time with which `Waves` can hold sin(x - speed t) on (0, T)."""
-    turns = positive("speed", speed) * positive("T", T) / (2 * np.pi)
+    turns = positive(speed, "speed") * positive(T, "T") / (2 * np.pi)
     return max(1, int(np.ceil(turns - 1e-9)))  # a whole number of turns may be a rounding error above itself
 
 
@@ -329,32 +331,3 @@ def _cosine(phase: Array, turns: NDArray[np.int64]) -> Array:
     """cos(phase + turns * pi/2), by columns, without rounding the quarter turns."""
     sign = np.where(turns % 4 < 2, 1.0, -1.0)
     return sign * np.where(turns % 2 == 1, -np.sin(phase), np.cos(phase))
-
-
-def whole(name: str, value: int) -> int:
-    """`value` as an int, if it is a whole number >= 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, and it is {value!r}")
-    return int(value)
-
-
-def positive(name: str, value: float) -> float:
-    """`value` as a float, if it is finite and positive."""
-    if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a positive number, and it is {value!r}")
-    return float(value)
-
-
-def not_negative(name: str, value: float) -> float:
-    """`value` as a float, if it is finite and not negative."""
-    if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be a number of at least 0, and it is {value!r}")
-    return float(value)
-
-
-def vector(name: str, value: ArrayLike, size: int) -> Array:
-    """`value` as a vector of the given size."""
-    array = np.asarray(value, dtype=float)
-    if array.shape != (size,):
-        raise ValueError(f"{name} must have the shape ({size},), and it has {array.shape}")
-    return array

@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import eval_legendre
 from torch import Tensor, nn
 
-from pinnedu.theory.fourier import gauss_legendre, positive, whole
+from pinnedu.checks import positive, whole
+from pinnedu.theory.fourier import gauss_legendre
 
 Array = NDArray[np.float64]
 Zonal = Callable[[Array], Array]
@@ -35,7 +36,7 @@ class Rectifier(nn.Module):
 
     def __init__(self, power: int = 1) -> None:
         super().__init__()
-        self.power = whole("power", power)
+        self.power = whole(power, "power")
 
     def forward(self, values: Tensor) -> Tensor:
         return 2**0.5 * torch.relu(values) ** self.power
@@ -72,7 +73,7 @@ class WideNetwork(nn.Module):
             raise ValueError("hidden must name the width of at least one layer, such as (512,).")
         self.embedding = nn.Identity() if isinstance(embedding, int) else embedding
         inputs = embedding if isinstance(embedding, int) else int(embedding.out_features)  # type: ignore[arg-type]
-        widths = [whole("inputs", inputs), *(whole("hidden", width) for width in hidden), 1]
+        widths = [whole(inputs, "inputs"), *(whole(width, "hidden") for width in hidden), 1]
         self.layers = nn.ModuleList(
             nn.Linear(n_in, n_out, bias=bias and n_out > 1, dtype=torch.float64)
             for n_in, n_out in zip(widths, widths[1:], strict=False)
@@ -129,7 +130,7 @@ def relu(cosine: ArrayLike, *, hidden: int = 1, bias: bool = False) -> Array:
         raise ValueError("cosine must lie between -1 and 1: divide the inputs by their lengths first.")
     signal = np.clip((u + 1) / 2 if bias else u, -1, 1)
     tangent = signal
-    for _ in range(whole("hidden", hidden)):
+    for _ in range(whole(hidden, "hidden")):
         angle = np.arccos(signal)
         tangent = tangent * (np.pi - angle) / np.pi  # the signal's slope
         signal = np.clip((signal * (np.pi - angle) + np.sin(angle)) / np.pi, -1, 1)
@@ -152,7 +153,7 @@ def dirichlet(distance: ArrayLike, m: int) -> Array:
     """The Dirichlet kernel D_m(z) = 1 + 2 sum_{j <= m} cos(j z) = sin((m + 1/2) z) / sin(z / 2)."""
     z = np.remainder(np.asarray(distance, dtype=float) + np.pi, 2 * np.pi) - np.pi
     half = np.where(np.abs(z) < 1e-12, 1.0, np.sin(z / 2))
-    return np.where(np.abs(z) < 1e-12, 2 * whole("m", m) + 1, np.sin((m + 0.5) * z) / half)
+    return np.where(np.abs(z) < 1e-12, 2 * whole(m, "m") + 1, np.sin((m + 0.5) * z) / half)
 
 
 def circle_spectrum(kernel: Zonal, highest: int, nodes: int = 2**15) -> Array:
@@ -161,7 +162,7 @@ def circle_spectrum(kernel: Zonal, highest: int, nodes: int = 2**15) -> Array:
     T f(x) = int k(cos(x - y)) f(y) dy is a convolution, so cos(k x) and sin(k x) are its eigenfunctions
     and the eigenvalues are Fourier coefficients, int k(cos z) cos(k z) dz.
     """
-    if not 2 * whole("highest", highest) < nodes:
+    if not 2 * whole(highest, "highest") < nodes:
         raise ValueError(f"highest must be below {nodes // 2} with {nodes} nodes, not {highest!r}.")
     z = 2 * np.pi * np.arange(nodes) / nodes
     return (2 * np.pi / nodes) * np.fft.rfft(kernel(np.cos(z))).real[: highest + 1]
@@ -173,8 +174,8 @@ def sphere_spectrum(kernel: Zonal, highest: int, nodes: int = 2000) -> Array:
     By Funk and Hecke every spherical harmonic of degree k is an eigenfunction, 2k + 1 of them, with the
     eigenvalue 2 pi int_{-1}^{1} k(t) P_k(t) dt. Integrated over the angle, where the kernels are smooth.
     """
-    degrees = np.arange(whole("highest", highest) + 1)
-    angle, weight = gauss_legendre(0, np.pi, whole("nodes", nodes))
+    degrees = np.arange(whole(highest, "highest") + 1)
+    angle, weight = gauss_legendre(0, np.pi, whole(nodes, "nodes"))
     t = np.cos(angle)
     return 2 * np.pi * eval_legendre(degrees[:, None], t) @ (weight * np.sin(angle) * kernel(t))
 
@@ -188,5 +189,5 @@ def decay(eigenvalues: ArrayLike, low: int, high: int) -> float:
     if not 1 <= low < high < len(values):
         raise ValueError(f"low < high must be frequencies from 1 to {len(values) - 1}, not {low} and {high}.")
     k = np.arange(low, high + 1)
-    seen = values[low : high + 1] > 1e-10 * positive("the largest eigenvalue", float(values.max()))
+    seen = values[low : high + 1] > 1e-10 * positive(float(values.max()), "the largest eigenvalue")
     return float(np.polyfit(np.log(k[seen]), np.log(values[low : high + 1][seen]), 1)[0])

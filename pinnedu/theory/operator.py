@@ -23,11 +23,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from pinnedu.checks import positive
 from pinnedu.domain import Box
 from pinnedu.jacobian import jacobian
 from pinnedu.problem import Problem
 from pinnedu.theory import tangent
-from pinnedu.theory.fourier import Basis, positive, preconditioner
+from pinnedu.theory.fourier import Basis, preconditioner
 from pinnedu.theory.tangent import LinearModel
 
 Array = NDArray[np.float64]
@@ -60,7 +61,7 @@ def fourier_model(K: int, gamma: float | None = None) -> LinearModel:
 
     With `gamma`, the preconditioned model gamma theta_0 phi_0 + sum_{k != 0} theta_k phi_k / k^2.
     """
-    return LinearModel(FourierBasis(K, 1.0 if gamma is None else preconditioner(K, positive("gamma", gamma))))
+    return LinearModel(FourierBasis(K, 1.0 if gamma is None else preconditioner(K, positive(gamma, "gamma"))))
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,11 +23,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pinnedu.derivatives import jet
 from pinnedu.derivatives.jet import Jet
-from pinnedu.domain import Box, Points
-from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.domain import Box
+from pinnedu.jacobian import jacobian
+from pinnedu.parameters import assign, gradient, trainable_parameters, vector
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
 from pinnedu.trainers.objective import Objective
 
 Preconditioner = Callable[[Objective, Tensor], Tensor]
@@ -275,31 +275,30 @@ def compare(
     if not 0 < rate <= (1 + 1e-9) / largest:
         raise ValueError(f"rate must lie between 0 and 1 / mu_max = {1 / largest:.4g}, not {rate!r}.")
     true, line = copy.deepcopy(model), linearize(model)
-    moving = list(weights_of(true).values())
-    start = _flat(moving)
+    moving = list(trainable_parameters(true).values())
+    start = vector(moving)
     present = {name: weight for name, weight in (weights or {}).items() if name in problem.terms}
     objective = Objective(true, problem, sample, present)
     names = [name for name in problem.terms if name in sample or (name in problem.equations and "interior" in sample)]
 
-    def loss_and_gradient() -> tuple[float, Tensor]:
+    def evaluate() -> tuple[float, Tensor]:
         residuals = objective.residuals()
-        loss = torch.stack([0.5 * objective.weights[name] * residuals[name].square().mean() for name in names]).sum()
-        gradients = torch.autograd.grad(loss, moving, allow_unused=True, materialize_grads=True)
-        return float(loss.detach()), _flat(list(gradients))
+        loss = torch.stack([0.5 * objective.loss_weights[name] * residuals[name].square().mean() for name in names]).sum()
+        return float(loss.detach()), gradient(loss, moving)
 
-    loss, gradient = loss_and_gradient()
-    first, first_loss, delta = gradient, loss, torch.zeros_like(start)
+    loss, slope = evaluate()
+    first, first_loss, delta = slope, loss, torch.zeros_like(start)
     distance, deviation, losses, line_losses = [0.0], [], [loss], [loss]
     for _ in range(steps):
-        moved = _flat(moving) - start
-        deviation.append(float(torch.linalg.norm(first + A @ moved - gradient)))
-        _move(moving, -rate * gradient)
+        moved = vector(moving) - start
+        deviation.append(float(torch.linalg.norm(first + A @ moved - slope)))
+        assign(moving, vector(moving) - rate * slope)
         delta = delta - rate * (first + A @ delta)
-        loss, gradient = loss_and_gradient()
-        distance.append(float(torch.linalg.norm(_flat(moving) - start - delta)))
+        loss, slope = evaluate()
+        distance.append(float(torch.linalg.norm(vector(moving) - start - delta)))
         losses.append(loss)
         line_losses.append(float(first_loss + first @ delta + 0.5 * delta @ (A @ delta)))
-    _move(list(weights_of(line).values()), delta)
+    assign(list(trainable_parameters(line).values()), start + delta)
     k = np.arange(steps + 1)
     # sum_{j < k} rate (1 - rate mu)^j, which is rate k where mu = 0
     factor = -np.expm1(k * np.log1p(-rate * smallest)) / smallest if 0 < rate * smallest < 1 else rate * k
@@ -354,38 +353,28 @@ class _Linearized(nn.Module):
         self.start = copy.deepcopy(model).requires_grad_(False)
         for part in self.start.modules():
             part.__dict__.pop("_drawn", None)  # or fit(seed=...) would draw the start again
-        self.names = list(weights_of(model))
+        self.names = list(trainable_parameters(model))
         # A name with dots is no name of a parameter, so they go by number.
-        self.moving = nn.ParameterList([weight.detach().clone() for weight in weights_of(model).values()])
+        self.moving = nn.ParameterList([weight.detach().clone() for weight in trainable_parameters(model).values()])
 
     def forward(self, points: Tensor) -> Tensor:
         start = {name: self.start.get_parameter(name) for name in self.names}
         steps = {name: weight - start[name] for name, weight in zip(self.names, self.moving, strict=True)}
-        plan: list[Jet] = []
+        # Off the tape of a Jacobian: the start's weights are not those that move.
+        inputs = Jet(points.coefficients, points.plan) if isinstance(points, Jet) else points
 
         def run(weights: dict[str, Tensor]) -> list[Tensor | None]:
-            result = torch.func.functional_call(self.start, weights, (points,))
+            result = torch.func.functional_call(self.start, weights, (inputs,))
             if not isinstance(result, Jet):
                 return [result]
-            plan[:] = [result]
             return [torch.zeros_like(result.value) if c is None else c for c in result.full().coefficients]
 
-        with _unrecorded(), warnings.catch_warnings():
+        with warnings.catch_warnings():
             # The first use of forward mode imports a deprecated part of torch itself.
             warnings.simplefilter("ignore", DeprecationWarning)
             values, slopes = torch.func.jvp(run, (start,), (steps,))  # type: ignore[misc]
         sums = [value + slope for value, slope in zip(values, slopes, strict=True)]
-        return Jet(sums, plan[0].plan) if plan else sums[0]  # type: ignore[return-value]
-
-
-@contextmanager
-def _unrecorded() -> Iterator[None]:
-    """Keep the start's layers off the tape of a Jacobian: its weights are not those that move."""
-    before, jet._TAPE = jet._TAPE, None
-    try:
-        yield
-    finally:
-        jet._TAPE = before
+        return points.new(sums) if isinstance(points, Jet) else sums[0]
 
 
 class _Waves(nn.Module):
@@ -416,7 +405,7 @@ class _Waves(nn.Module):
 def _check_model(model: nn.Module) -> None:
     if not isinstance(model, nn.Module):
         raise ValueError(f"A torch.nn.Module is needed, not {type(model).__name__}.")
-    if not weights_of(model):
+    if not trainable_parameters(model):
         raise ValueError("The model has no weights that require a gradient: there is nothing to train.")
 
 
@@ -424,13 +413,3 @@ def _like(model: nn.Module, sample: Sample) -> Sample:
     """The points in the dtype and on the device of the model's weights."""
     weight = next(model.parameters())
     return {name: points.to(weight) for name, points in sample.items()}
-
-
-def _flat(parts: list[Tensor]) -> Tensor:
-    return torch.cat([part.detach().reshape(-1) for part in parts])
-
-
-def _move(weights: list[Tensor], step: Tensor) -> None:
-    with torch.no_grad():
-        for weight, part in zip(weights, step.split([weight.numel() for weight in weights]), strict=True):
-            weight += part.view_as(weight)

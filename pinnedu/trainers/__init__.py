@@ -1,14 +1,15 @@
 """Training: the loop, the optimizers, the record, and plans of several runs."""
 
+from pinnedu.trainers.callbacks import stop_below, stop_early
 from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.kfac import KFAC
 from pinnedu.trainers.loop import fit
 from pinnedu.trainers.matrix_free import GaussNewtonCG
 from pinnedu.trainers.muon import Muon
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import LBFGS, Adam, GradientDescent
+from pinnedu.trainers.optimizers import LBFGS, Adam, CosineDecay, ExponentialDecay, GradientDescent
 from pinnedu.trainers.quasi_newton import SelfScaledBroyden
-from pinnedu.trainers.record import Fit, State, evaluation_points, relative_error
+from pinnedu.trainers.record import Fit, State, Status, relative_error
 from pinnedu.trainers.soap import SOAP
 from pinnedu.trainers.spring import SPRING
 from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
@@ -21,6 +22,8 @@ __all__ = [
     "SPRING",
     "Adam",
     "Causal",
+    "CosineDecay",
+    "ExponentialDecay",
     "Fit",
     "GaussNewton",
     "GaussNewtonCG",
@@ -31,12 +34,14 @@ __all__ = [
     "SelfScaledBroyden",
     "Staged",
     "State",
+    "Status",
     "TangentKernelBalance",
     "Weighting",
     "curriculum",
     "decompose",
-    "evaluation_points",
     "fit",
     "march",
     "relative_error",
+    "stop_below",
+    "stop_early",
 ]

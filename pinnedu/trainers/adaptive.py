@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pinnedu.derivatives import Engine
 from pinnedu.device import move
-from pinnedu.domain import Points
-from pinnedu.field import Engine
 from pinnedu.problem import Problem
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.sampling import Points
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 POOL = 10  # candidates for each point that is kept
 
@@ -21,7 +21,7 @@ def adapt(
     points: Points,
     derivatives: str | Engine,
     generator: torch.Generator,
-    team: Team = ALONE,
+    team: ProcessGroup = ALONE,
 ) -> Tensor:
     """Replace a share of the interior points by points drawn where the equations are violated most.
 

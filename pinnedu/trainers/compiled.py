@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from pinnedu.checks import reason
-from pinnedu.jacobian import weights_of
+from pinnedu.parameters import trainable_parameters
 from pinnedu.problem import Sample
-from pinnedu.trainers.optimizers import flat
-
-if TYPE_CHECKING:
-    from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.objective import Objective
 
 
 class NotCompiled(Exception):
@@ -46,23 +43,24 @@ class Program:
 
     def __init__(self, objective: Objective) -> None:
         module = _Terms(objective)
-        self.weights = weights_of(objective.model)
+        self.weights = trainable_parameters(objective.model)
         fixed = dict(objective.model.named_parameters()) | dict(objective.model.named_buffers())
         self.values = self.weights | {name: value for name, value in fixed.items() if name not in self.weights}
         self.shapes = _shapes(objective.sample)
         self.graphs = next(iter(objective.sample.values())).device.type == "cuda"
         names, sets, count = list(self.values), list(self.shapes), len(self.weights)
 
-        def step(factors: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+        def step(factors: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
             trained = [tensor.detach().requires_grad_() for tensor in tensors[:count]]
             values = dict(zip(names, [*trained, *tensors[count:]], strict=False))
             sample = dict(zip(sets, tensors[len(names) :], strict=True))
             terms = torch.func.functional_call(module, {f"model.{name}": values[name] for name in names}, (sample,))
-            return terms.detach(), *torch.autograd.grad(terms @ factors, trained, allow_unused=True)
+            slopes = torch.autograd.grad(terms @ factors, trained, allow_unused=True, materialize_grads=True)
+            return terms.detach(), torch.cat([slope.reshape(-1) for slope in slopes])
 
-        factors = torch.linspace(1, 2, len(objective.weights)).to(next(iter(objective.sample.values())))
+        factors = torch.linspace(1, 2, len(objective.loss_weights)).to(next(iter(objective.sample.values())))
         inputs = factors, *self.inputs(objective.sample)
-        terms, *gradients = step(*inputs)
+        terms, gradient = step(*inputs)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -72,16 +70,15 @@ class Program:
         except Exception as error:  # compilers fail in ways of their own
             cause = error.__cause__ or error
             raise NotCompiled(f"{type(cause).__name__}: {reason(cause)}") from None
-        trained = list(self.weights.values())
-        if not (_agree(terms, found[0]) and _agree(flat(gradients, trained), flat(found[1:], trained))):
+        if not (_agree(terms, found[0]) and _agree(gradient, found[1])):
             raise NotCompiled("the program gives other numbers than the equations, which may be random")
 
     def inputs(self, sample: Sample) -> list[Tensor]:
         """What the program reads, in its order."""
         return [value.detach() for value in self.values.values()] + [sample[name] for name in self.shapes]
 
-    def __call__(self, sample: Sample, factors: Tensor) -> tuple[Tensor, dict[int, Tensor | None]] | None:
-        """The terms, and the gradient of ``terms @ factors`` by the id of each weight; None for other shapes."""
+    def __call__(self, sample: Sample, factors: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The terms of this process, and the gradient (P,) of ``terms @ factors``; None for points of other shapes."""
         if _shapes(sample) != self.shapes:
             return None
         with torch.no_grad():
@@ -89,12 +86,12 @@ class Program:
                 torch.compiler.cudagraph_mark_step_begin()
             found = self.compiled(factors, *self.inputs(sample))
         if self.graphs:  # the next run overwrites what this one returned
-            found = [None if tensor is None else tensor.clone() for tensor in found]
-        return found[0], dict(zip(map(id, self.weights.values()), found[1:], strict=True))
+            found = [tensor.clone() for tensor in found]
+        return found[0], found[1]
 
     def holds(self, objective: Objective) -> bool:
         """Whether it still computes what the equations say, at the present weights and points."""
-        found = self(objective.sample, torch.ones(len(objective.weights)).to(next(iter(objective.sample.values()))))
+        found = self(objective.sample, torch.ones(len(objective.loss_weights)).to(next(iter(objective.sample.values()))))
         with torch.no_grad():
             return found is None or _agree(objective.half_mean_squares(objective.residuals()), found[0])
 

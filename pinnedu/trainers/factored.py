@@ -8,13 +8,16 @@ are C (in + out) numbers a point where the rows have in * out. J v, J^T w and J 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from pinnedu.derivatives.jet import LinearCall, recording
-from pinnedu.jacobian import _all_in_layers, weights_of
-from pinnedu.trainers.gauss_newton import _add_gram
+from pinnedu.derivatives.jet import LinearCall
+from pinnedu.derivatives.taylor import taylor
+from pinnedu.jacobian import all_in_layers
+from pinnedu.parameters import gradient, trainable_parameters
+from pinnedu.trainers.gauss_newton import add_gram
 from pinnedu.trainers.objective import Objective
 
 BLOCK = 2**23
@@ -79,7 +82,7 @@ class FactoredJacobian:
     """
 
     def __init__(self, objective: Objective) -> None:
-        weights = weights_of(objective.model)
+        weights = trainable_parameters(objective.model)
         self.size, place = 0, {}
         for weight in weights.values():
             place[id(weight)] = slice(self.size, self.size + weight.numel())
@@ -99,11 +102,12 @@ class FactoredJacobian:
                 label: value.detach().expand(len(points)).clone().requires_grad_()
                 for label, value in getattr(objective.model, "unknowns", {}).items()
             }
-            with torch.enable_grad(), recording() as tape:
-                blocks = objective.problem.blocks(objective.model, {name: points}, "taylor", unknowns)
+            tape: list[LinearCall] = []
+            with torch.enable_grad():
+                blocks = objective.problem.blocks(objective.model, {name: points}, partial(taylor, tape=tape), unknowns)
             if not blocks:  # a set that no residual lives on, as the interior of a regression
                 continue
-            if not _all_in_layers(weights, tape, unknowns):
+            if not all_in_layers(weights, tape, unknowns):
                 raise NotFactored
             self._find_layers(tape, place)
             outputs = [c for call in tape for c in call.outputs if c is not None]
@@ -128,7 +132,31 @@ class FactoredJacobian:
                                 part.columns[self.unknowns[label]] = scale * slope.view(part.fold, -1).sum(dim=0)
         self.residual = torch.cat(scaled)
         whole_terms = {term: torch.cat(pieces) for term, pieces in residuals.items()}
-        objective._first = objective.team.sum(objective.half_mean_squares(whole_terms))
+        objective.linearized_terms = objective.team.sum(objective.half_mean_squares(whole_terms))
+        self._check(objective)
+
+    def _check(self, objective: Objective) -> None:
+        """Once for points and weights of these shapes: J^T v is the gradient of v . r by plain reverse mode, or NotFactored."""
+        kind = objective.problem, tuple(map(len, objective.sample.values())), self.size, objective.model.training
+        if objective.proven.get("factors") == kind or self.residual.is_meta:  # there are no numbers on meta
+            return
+        generator = torch.Generator().manual_seed(0)
+        numbers = torch.randn(len(self.residual), dtype=torch.float64, generator=generator).to(self.residual)
+        with torch.enable_grad():
+            residuals = objective.residuals()
+            scaled = {name: objective.scale(name, r.detach()) * r for name, r in residuals.items()}
+            # The rows of the parts stand in the order of the sets of points, not of the terms.
+            rows: dict[str, list[Tensor]] = {}
+            for part in self.parts:
+                rows.setdefault(part.term, []).append(numbers[part.rows])
+            total = torch.stack([torch.cat(rows[name]) @ r for name, r in scaled.items()]).sum()
+            wanted = gradient(total, list(trainable_parameters(objective.model).values()))
+        found = self.transpose(numbers)
+        if torch.isfinite(wanted).all() and not torch.allclose(found, wanted, rtol=0, atol=float(
+            torch.finfo(found.dtype).eps ** 0.5 * wanted.abs().max()
+        )):
+            raise NotFactored
+        objective.proven["factors"] = kind
 
     def _find_layers(self, tape: list[LinearCall], place: dict[int, slice]) -> None:
         """Number the layers in the order of their first call."""
@@ -237,11 +265,11 @@ class FactoredJacobian:
             for part, g, a in seen:
                 product = torch.bmm(g[:, :, some].permute(1, 2, 0), a.transpose(0, 1)).flatten(1)
                 rows[part.rows] = product.view(part.fold, -1, product.shape[1]).sum(dim=0)
-            _add_gram(total, rows.T)
+            add_gram(total, rows.T)
 
 
 class NotFactored(Exception):
-    """Some weights lie outside linear layers, or belong to two of them."""
+    """Some weights lie outside linear layers, or belong to two of them, or a residual sees more than its own point."""
 
 
 def wide(like: Tensor) -> torch.dtype:
@@ -256,8 +284,10 @@ def bytes_of_factors(objective: Objective) -> int:
     """
     numbers = 0
     for name, points in objective.sample.items():
-        with torch.enable_grad(), recording() as tape:
-            blocks = objective.problem.blocks(objective.model, {name: points[:: max(1, len(points) // 2)][:2]}, "taylor")
+        tape: list[LinearCall] = []
+        few = points[:: max(1, len(points) // 2)][:2]
+        with torch.enable_grad():
+            blocks = objective.problem.blocks(objective.model, {name: few}, partial(taylor, tape=tape))
         inputs = [c.shape[1] for call in tape for c in call.inputs if c is not None]
         outputs = [c.shape[1] for call in tape for c in call.outputs if c is not None]
         count = sum(len(parts) for parts in blocks.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, shown, whole
-from pinnedu.domain import check_resample
-from pinnedu.jacobian import weights_of
+from pinnedu.parameters import assign, trainable_parameters, vector
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 PROBE = 0.1  # the share of a step at which the bend of the residuals is measured
 
@@ -38,10 +39,17 @@ class GaussNewton:
     acceleration : float
         Largest length of the bend relative to the step; longer ones raise mu. 0 turns it off.
     momentum : float
-        Share of the last step that mu pulls towards, in place of zero (SPRING, Goldshlager,
-        Abrahamsen & Lin 2024).
+        Share m of the last step that mu pulls towards, in place of zero: min |r + J delta|^2 + mu |delta - m last|^2.
+        That is SPRING, with the damping chosen by the gain; see its equations for the step. For points drawn again
+        in each step, whose directions of descent it remembers.
     trials : int
         How often a step may raise mu before it gives up. A run on fixed points ends there.
+
+    References
+    ----------
+    Nielsen (1999), Damping parameter in Marquardt's method. Transtrum & Sethna (2012), Improvements to the
+    Levenberg-Marquardt algorithm for nonlinear least-squares minimization. Goldshlager, Abrahamsen & Lin (2024), A
+    Kaczmarz-inspired approach to accelerate the optimization of neural network wavefunctions (SPRING).
     """
 
     damping: float = 1e-3
@@ -62,15 +70,16 @@ class GaussNewton:
         check_resample(self.resample)
 
     def start(self, model: nn.Module) -> Step:
-        return _LevenbergMarquardt(self, model)
+        return LevenbergMarquardt(self, model)
 
 
-class _LevenbergMarquardt:
+class LevenbergMarquardt:
     """The state of one run: damping and last step."""
 
     def __init__(self, options: GaussNewton, model: nn.Module) -> None:
         self.options = options
-        self.weights = list(weights_of(model).values())
+        self.weights = list(trainable_parameters(model).values())
+        self.start = vector(self.weights)  # where the present step began
         self.mu: float | None = None
         self.raise_by = 2.0
         self.last: Tensor | None = None
@@ -79,28 +88,30 @@ class _LevenbergMarquardt:
     def __call__(self, objective: Objective) -> Tensor:
         tangent = self.tangent(objective)
         loss = 0.5 * tangent.dot(tangent.residual, tangent.residual)
+        if not (math.isfinite(loss) and math.isfinite(tangent.largest)):
+            raise Finished("no step can be taken where a residual or its Jacobian is not finite")
         if self.mu is None:
             self.mu = self.options.damping * tangent.largest
+        start = self.start = vector(self.weights)  # a step that is not taken is undone from here, to the last bit
         for _ in range(self.options.trials):
             delta, bend = self.propose(objective, tangent)
             if delta is not None:
                 bent = delta if bend is None else delta + 0.5 * bend
-                self.move(bent)
-                residual = tangent.collect(_scaled(objective))
+                residual = self.residual(objective, tangent, start + bent)
                 change, predicted = loss - 0.5 * tangent.dot(residual, residual), tangent.decrease(delta)
                 if change > 0 and predicted > 0:
                     gain = min(change / predicted, 1.0)
                     self.mu = max(self.mu * max(1 / 3, 1 - (2 * gain - 1) ** 3), 1e-16 * tangent.largest)
                     self.raise_by, self.last = 2.0, bent
-                    return objective.first_terms()
-                self.move(-bent)
+                    return objective.linearized_terms
+                assign(self.weights, start)
             self.last = None  # only pulled towards zero does a step surely go down
             self.mu *= self.raise_by
             self.raise_by *= 2
         self.mu, self.raise_by = min(self.mu, tangent.largest), 2.0
         raise Finished("no step lowers the loss any more")
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         """The residuals at the present weights, and what is known of their derivative."""
         if not self.memory:
             rows, columns = sum(map(len, objective.sample.values())), sum(map(Tensor.numel, self.weights))
@@ -108,7 +119,7 @@ class _LevenbergMarquardt:
             what = f"{type(self.options).__name__} with {rows} residuals and {columns} weights"
             remedy = "use fewer points, or SPRING or GaussNewtonCG, which never write the Jacobian down"
             require_memory(what, needed, self.weights[0].device, remedy)
-        return _Tangent(objective.linearize(), self.memory, objective.team)
+        return Tangent(objective.linearize().pairs, self.memory, objective.team)
 
     def state(self) -> dict[str, Any]:
         return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}
@@ -117,7 +128,7 @@ class _LevenbergMarquardt:
         self.mu, self.raise_by = state["mu"], state["raise_by"]
         self.last = None if state["last"] is None else state["last"].to(self.weights[0])
 
-    def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
+    def propose(self, objective: Objective, tangent: Tangent) -> tuple[Tensor | None, Tensor | None]:
         """A step for the present mu and its bend; no step where mu is too small to trust one."""
         assert self.mu is not None
         if not tangent.factor(self.mu):
@@ -129,25 +140,24 @@ class _LevenbergMarquardt:
             delta = pull + tangent.solve(tangent.residual + tangent.image(pull))
         if not self.options.acceleration:
             return delta, None
-        self.move(PROBE * delta)
-        probed = tangent.collect(_scaled(objective))
-        self.move(-PROBE * delta)
+        probed = self.residual(objective, tangent, self.start + PROBE * delta)
+        assign(self.weights, self.start)
         # Second derivative of the residuals along the step, by a difference with the known slope.
         second = (2 / PROBE) * ((probed - tangent.residual) / PROBE - tangent.image(delta))
         bend = tangent.solve(second)
-        if 2 * float(bend.norm()) > self.options.acceleration * float(delta.norm()):
+        if not 2 * float(bend.norm()) <= self.options.acceleration * float(delta.norm()):  # NaN is no bend to trust
             return None, None
         return delta, bend
 
-    def move(self, delta: Tensor) -> None:
-        """Add a step to the weights."""
+    def residual(self, objective: Objective, tangent: Tangent, position: Tensor) -> Tensor:
+        """Move the weights to a position (P,); all residuals there, scaled so that half their square norm is the loss."""
+        assign(self.weights, position)
         with torch.no_grad():
-            parts = delta.split([weight.numel() for weight in self.weights])
-            for weight, part in zip(self.weights, parts, strict=True):
-                weight.add_(part.view_as(weight))
+            found = objective.residuals()
+        return tangent.collect(torch.cat([objective.scale(name, r) * r for name, r in found.items()]))
 
 
-class _Tangent:
+class Tangent:
     """The residuals and their tangent r + J delta, and damped least squares with it.
 
     Solves in the space of the weights, (J^T J + mu) delta = -J^T v, or, where there are fewer
@@ -155,7 +165,7 @@ class _Tangent:
     processes share the residuals, J^T J and J^T v are summed over them; J J^T needs all rows, so they are gathered.
     """
 
-    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor], team: Team = ALONE) -> None:
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor], team: ProcessGroup = ALONE) -> None:
         self.residual, self.team = torch.cat([residual for residual, _ in pairs]), team
         self.parts = [rows for _, rows in pairs]
         self.dual = team.count(self.residual) < self.parts[0].shape[1]
@@ -169,7 +179,7 @@ class _Tangent:
             memory |= {"gram": square[0], "cholesky": square[1].T}  # by columns, as LAPACK wants it: else it copies
         self.gram, self.cholesky = memory["gram"].zero_(), memory["cholesky"]
         for rows in self.parts:
-            _add_gram(self.gram, rows.T if self.dual else rows)
+            add_gram(self.gram, rows.T if self.dual else rows)
         self.gram = self.team.sum(self.gram)
         self.largest = float(self.gram.diagonal().max())
 
@@ -210,15 +220,8 @@ class _Tangent:
         return -float(self.team.sum(self.residual @ image + 0.5 * image @ image))
 
 
-def _add_gram(total: Tensor, rows: Tensor, block: int = 192) -> None:
+def add_gram(total: Tensor, rows: Tensor, block: int = 192) -> None:
     """Add J^T J to a matrix, its lower triangle only and block by block: nearly half the work of a product."""
     for start in range(0, len(total), block):
         stop = start + block
         total[start:stop, :stop].addmm_(rows[:, start:stop].T, rows[:, :stop])
-
-
-def _scaled(objective: Objective) -> Tensor:
-    """All residuals at the present weights, scaled so that half their square norm is the loss."""
-    with torch.no_grad():
-        found = objective.residuals()
-    return torch.cat([objective.scale(name, r) * r for name, r in found.items()])

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor, nn
 
 from pinnedu.trainers.objective import Objective
-
-if TYPE_CHECKING:
-    from pinnedu.trainers.loop import _Run
+from pinnedu.trainers.sampling import Sampler, undisturbed
 
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
 
@@ -22,77 +20,87 @@ class Judge:
 
     Parameters
     ----------
-    run : _Run
-        The run to look at, with its model and its weights as they start.
-    seed : int
+    model : Module
+        With its weights as they start.
+    objective : Objective
+        What is trained.
+    sampler : Sampler
         Of the fresh points. They come from a stream of their own, so that looking does not change training.
     """
 
-    def __init__(self, run: _Run, seed: int) -> None:
-        self.run = run
-        self.random = torch.Generator().manual_seed(seed)
+    def __init__(self, model: nn.Module, objective: Objective, sampler: Sampler) -> None:
+        self.model, self.objective, self.sampler = model, objective, sampler
         self.fresh: dict[int, float] = {}  # step to loss on fresh points
-        self.kept = self.best = (0, copy.deepcopy(run.model.state_dict()))
+        self.kept = self.best = (0, copy.deepcopy(model.state_dict()))
 
-    def look(self, step: int) -> str:
-        """Measure the loss on fresh points and keep the weights; if something broke, keep nothing and say what."""
-        if trouble := self.diverged():
+    def look(self, rows: Sequence[Tensor]) -> str:
+        """Measure the loss on fresh points and keep the weights; if something broke, keep nothing and say what.
+
+        Parameters
+        ----------
+        rows : sequence of Tensor
+            The terms of the loss in each step so far.
+        """
+        if trouble := self.diverged(rows):
             return trouble
-        objective = self.objective()
-        with torch.no_grad():
-            loss = float(objective.loss())
-        if trouble := self.broken(objective.first_terms().tolist(), f"on fresh points at step {step}"):
+        step = len(rows)
+        with undisturbed(self.objective.derivatives), torch.no_grad():
+            loss, terms = self.fresh_objective().loss_and_terms()
+        if trouble := self.broken(terms.tolist(), f"on fresh points at step {step}"):
             return trouble
-        self.fresh[step] = loss
-        self.kept = (step, copy.deepcopy(self.run.model.state_dict()))
-        if loss <= min(self.fresh.values()):
+        self.fresh[step] = float(loss)
+        self.kept = (step, copy.deepcopy(self.model.state_dict()))
+        if self.fresh[step] <= min(self.fresh.values()):
             self.best = self.kept
         return ""
 
-    def objective(self) -> Objective:
+    def fresh_objective(self) -> Objective:
         """The objective on fresh points, with the weights of the terms as they are in training."""
-        run, training = self.run, self.run.objective
-        # Uniform whatever the training points are: a grid drawn again would be the same grid.
-        sample = run.draw_points(replace(run.points, method="uniform"), self.random)
+        training = self.objective
         return Objective(
-            run.model, run.problem, sample, training.weights, training.derivatives, training.shares, team=run.team
+            self.model,
+            training.problem,
+            self.sampler.draw(),
+            training.loss_weights,
+            training.derivatives,
+            training.point_weights,
+            team=training.team,
         )
 
     def restore(self) -> str:
         """Return to the weights that were kept last, and say so."""
         step, weights = self.kept
-        self.run.model.load_state_dict(weights)
+        self.model.load_state_dict(weights)
         return f"the weights of step {step} are restored"
 
-    def prefer_best(self) -> str:
+    def prefer_best(self, now_at: int) -> str:
         """Return to the best weights looked at, and say so, if on the same fresh points they beat the present ones."""
         step, weights = self.best
-        if step in (0, len(self.run.rows)):
+        if step in (0, now_at):
             return ""
-        model, objective = self.run.model, self.objective()
-        present = copy.deepcopy(model.state_dict())
+        objective, present = self.fresh_objective(), copy.deepcopy(self.model.state_dict())
         with torch.no_grad():
             now = float(objective.loss())
-            model.load_state_dict(weights)
+            self.model.load_state_dict(weights)
             if float(objective.loss()) < now:
                 return f"; the weights of step {step} are the best"
-        model.load_state_dict(present)
+        self.model.load_state_dict(present)
         return ""
 
-    def diverged(self) -> str:
+    def diverged(self, rows: Sequence[Tensor]) -> str:
         """What became NaN or infinite since the weights were last kept, in words; empty if nothing did."""
-        rows, since = self.run.rows, self.kept[0]
-        recent = torch.stack(rows[since:]).tolist() if len(rows) > since else []
+        since = self.kept[0]
+        recent = torch.stack(list(rows[since:])).tolist() if len(rows) > since else []
         for step, terms in enumerate(recent, start=since + 1):
             if what := self.broken(terms, f"at step {step}"):
                 return what
-        if not all(bool(torch.isfinite(weight).all()) for weight in self.run.model.parameters()):
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
             return f"the weights became infinite or NaN at step {len(rows)}"
         return ""
 
-    def broken(self, terms: list[float], where: str) -> str:
+    def broken(self, terms: Sequence[float], where: str) -> str:
         """Which term is NaN or infinite, in words; empty if none is."""
-        for term, value in zip(self.run.problem.terms, terms, strict=True):
+        for term, value in zip(self.objective.problem.terms, terms, strict=True):
             if not math.isfinite(value):
                 return f"the term {term!r} of the loss became {value} {where}"
         return ""
@@ -102,7 +110,7 @@ class Judge:
         if not self.fresh:
             return ""
         with torch.no_grad():
-            loss, fresh = float(self.run.objective.loss()), self.fresh[max(self.fresh)]
+            loss, fresh = float(self.objective.loss()), self.fresh[max(self.fresh)]
         if fresh <= OVERFIT * loss:
             return ""
         return (

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
-from pinnedu.domain import check_resample
+from pinnedu.sampling import check_resample
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
-from pinnedu.trainers.gauss_newton import _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.gauss_newton import LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
-from pinnedu.trainers.parallel import ALONE, Team
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
 Pair = tuple[Tensor, Tensor]
 """A (in + 1, in + 1) and B (out, out) of one layer: the block of J^T J is near A x B."""
@@ -89,7 +89,7 @@ class KFAC:
         return _KroneckerStep(self, model)
 
 
-class _KroneckerStep(_LevenbergMarquardt):
+class _KroneckerStep(LevenbergMarquardt):
     """Levenberg-Marquardt in the plane of the Kronecker direction and the last step."""
 
     options: KFAC  # type: ignore[assignment]
@@ -99,7 +99,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         self.steps, self.share = 0, float(options.factor_damping)
         self.factors: list[list[Pair]] = []  # for each layer the pairs of equations and conditions
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         if self.steps == 0:
             size = sum(map(Tensor.numel, self.weights))
             rows = sum(len(points) for points in objective.sample.values())
@@ -107,7 +107,10 @@ class _KroneckerStep(_LevenbergMarquardt):
         try:
             jacobian = FactoredJacobian(objective)
         except NotFactored:
-            raise ValueError("KFAC needs all weights in linear layers: use GaussNewtonCG, or SOAP, for this model.") from None
+            raise ValueError(
+                "KFAC needs all weights in linear layers, and residuals that see their own point only: use GaussNewtonCG, "
+                "or SOAP, for this model."
+            ) from None
         fresh = kronecker_factors(jacobian, set(objective.problem.equations), objective.team)
         keep = float(self.options.average) if self.factors else 0.0
         before = self.factors or fresh
@@ -118,7 +121,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         self.steps += 1
         return KroneckerTangent(jacobian, self.factors, objective)
 
-    def propose(self, objective: Objective, tangent: _Tangent) -> tuple[Tensor | None, Tensor | None]:
+    def propose(self, objective: Objective, tangent: Tangent) -> tuple[Tensor | None, Tensor | None]:
         assert self.mu is not None
         assert isinstance(tangent, KroneckerTangent)
         if tangent.direction is None:
@@ -144,7 +147,7 @@ class _KroneckerStep(_LevenbergMarquardt):
         self.factors = [[(a.to(device, dtype), b.to(device, dtype)) for a, b in layer] for layer in state["factors"]]
 
 
-class KroneckerTangent(_Tangent):
+class KroneckerTangent(Tangent):
     """The tangent r + J delta; J is exact in products, and J^T J approximate in solves."""
 
     def __init__(self, jacobian: FactoredJacobian, factors: list[list[Pair]], objective: Objective) -> None:
@@ -189,7 +192,7 @@ class KroneckerTangent(_Tangent):
         return -(vectors @ (inverse * (vectors.T @ (basis @ self.gradient)))) @ basis
 
 
-def kronecker_factors(jacobian: FactoredJacobian, equations: set[str], team: Team = ALONE) -> list[list[Pair]]:
+def kronecker_factors(jacobian: FactoredJacobian, equations: set[str], team: ProcessGroup = ALONE) -> list[list[Pair]]:
     """For each layer A and B of the equations and of the conditions, zero where there are none.
 
     A is the mean of a a^T over points and Taylor coefficients, B the sum of g g^T: with the scales

@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,27 +16,22 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pinnedu import device as _device
-from pinnedu.checks import as_number, is_whole, require, shown, whole
-from pinnedu.derivatives import ENGINES, engine
+from pinnedu.checks import require
+from pinnedu.derivatives import Engine
 from pinnedu.device import out_of_memory
-from pinnedu.domain import Points
-from pinnedu.field import Engine
-from pinnedu.models import draw
-from pinnedu.problem import Problem, Sample
-from pinnedu.trainers import parallel
-from pinnedu.trainers.adaptive import adapt
+from pinnedu.problem import Problem
+from pinnedu.sampling import Points
 from pinnedu.trainers.checkpoint import Checkpoint
-from pinnedu.trainers.compiled import NotCompiled, Program
-from pinnedu.trainers.ending import Interruption
-from pinnedu.trainers.judge import Judge
-from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Finished, resolve
-from pinnedu.trainers.record import Fit, State, relative_error
+from pinnedu.trainers.interrupt import Interruption
+from pinnedu.trainers.optimizers import Diverged, Finished
+from pinnedu.trainers.record import Fit, State, Status, joined, relative_error
+from pinnedu.trainers.settings import Settings, validate
+from pinnedu.trainers.state import TrainingState, begin
 from pinnedu.trainers.weights import Weighting
-from pinnedu.trainers.weights import resolve as resolve_weights
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
+ENOUGH = 10  # after so many steps a run that moved nothing is told of
+STILL = 1e-4  # an unknown that changed by less, relative to its guess, never left it
 
 
 def fit(
@@ -43,7 +39,7 @@ def fit(
     problem: Problem,
     *,
     optimizer: Any,
-    steps: int,
+    steps: int | None = None,
     points: Points | None = None,
     weights: Mapping[str, float] | Weighting | Sequence[Mapping[str, float] | Weighting] | None = None,
     derivatives: str | Engine = "taylor",
@@ -57,6 +53,7 @@ def fit(
     callbacks: Sequence[Callable[[State], bool | str | None]] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 10.0,
+    after: Fit | None = None,
 ) -> Fit:
     """Train a model to solve a problem.
 
@@ -67,7 +64,7 @@ def fit(
     problem : Problem
     optimizer : optimizer or factory of a torch optimizer
     steps : int
-        Number of steps, at least 1.
+        Number of steps, at least 1. It may be left out where ``seconds`` is given.
     points : Points, optional
         How many collocation points, where, and how often drawn again.
     weights : dict of term to float, GradientBalance, TangentKernelBalance, Causal, or a list of them, optional
@@ -91,12 +88,16 @@ def fit(
     progress : bool
         Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
     callbacks : sequence of callable
-        Called after each step with a :class:`State`; a true answer ends training.
+        Called after each step with a :class:`State`; a true answer ends training. Ready-made ones are ``stop_below(loss)``
+        and ``stop_early(patience)``.
     checkpoint : path, optional
         A file to keep the run in. Where it exists, training goes on from it, to the last bit as if
         it had never stopped; it must be of this run, though ``steps`` and ``seconds`` may have grown.
     checkpoint_every : float
         Seconds between two writings; 0 writes after every step. The end of the run is always written.
+    after : Fit, optional
+        An earlier run of this model to go on from, by another optimizer for example: the unknowns of the problem start
+        from what it found, and its history, time and warnings come before those of this run.
 
     Returns
     -------
@@ -109,181 +110,89 @@ def fit(
     ValueError
         For arguments that do not fit together, before any training.
     """
-    good = isinstance(callbacks, list | tuple) and all(callable(callback) for callback in callbacks)
-    require(good, "callbacks", "a list of functions that take a State", callbacks)
     require(isinstance(progress, bool), "progress", "True or False", progress)
     keep = None if checkpoint is None else Checkpoint(checkpoint, checkpoint_every)
-    run = _Run(
-        model, problem, optimizer, steps, points, weights, derivatives, device, dtype, seed, seconds, error_every, compile
+    settings = validate(
+        model,
+        problem,
+        optimizer=optimizer,
+        steps=steps,
+        seconds=seconds,
+        points=points,
+        weights=weights,
+        derivatives=derivatives,
+        device=device,
+        dtype=dtype,
+        seed=seed,
+        error_every=error_every,
+        compile=compile,
+        callbacks=callbacks,
+        after=after,
     )
+    state, doubt = begin(model, problem, settings)
+    run = _Run(model, problem, settings, state, keep)
+    if doubt:
+        run.warn(doubt)
     if keep is not None:
-        keep.open(run)
-    quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0" or run.team.rank > 0
-    bar = tqdm(total=steps, initial=len(run.rows), disable=quiet, leave=False)
-    with bar:
-        run.train(callbacks, bar)
+        keep.open(settings, state)
+    quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0" or state.objective.team.rank > 0
+    with tqdm(total=settings.steps, initial=len(state.record), disable=quiet, leave=False) as run.bar:
+        run.train()
     return run.result()
 
 
 class _Run:
-    """One call of ``fit``: checks its arguments, trains, and keeps the record."""
+    """The loop of one call of ``fit``, and what it says at the end."""
 
     def __init__(
-        self,
-        model: nn.Module,
-        problem: Problem,
-        optimizer: Any,
-        steps: int,
-        points: Points | None,
-        weights: Any,
-        derivatives: str | Engine,
-        device: str | torch.device,
-        dtype: torch.dtype,
-        seed: int | None,
-        seconds: float | None,
-        error_every: int | None,
-        compile: bool,
+        self, model: nn.Module, problem: Problem, settings: Settings, state: TrainingState, checkpoint: Checkpoint | None
     ) -> None:
-        if not isinstance(problem, Problem):
-            raise ValueError(f"fit(model, problem) needs a Problem as its second argument, not {type(problem).__name__}.")
-        if not isinstance(model, nn.Module):
-            raise ValueError(f"fit(model, problem) needs a torch.nn.Module first, not {type(model).__name__}.")
-        whole(steps, "steps")
-        if seconds is not None and not as_number(seconds) > 0:
-            raise ValueError(f"seconds must be positive, not {shown(seconds)}.")
-        good = isinstance(seed, int) and not isinstance(seed, bool) and abs(seed) < 2**62
-        require(seed is None or good, "seed", "a whole number", seed)
-        if error_every is not None and (problem.exact is None or not is_whole(error_every)):
-            raise ValueError("error_every needs a number of at least 1 and a problem with an exact solution.")
-        require(points is None or isinstance(points, Points), "points", "Points(...)", points)
-        engine(derivatives)
-        start, self.strategies = resolve_weights(weights, problem)
-        self.optimizer = resolve(optimizer)
-        if not isinstance(compile, bool):
-            raise ValueError(f"compile must be True or False, not {shown(compile)}.")
-        if not getattr(self.optimizer, "compiles", True):
-            name = type(self.optimizer).__name__
-            if compile:
-                raise ValueError(f"{name} works on the Jacobian, which is not compiled: leave compile=True out.")
-            if engine(derivatives) not in (ENGINES["taylor"], ENGINES["autograd"]):
-                raise ValueError(f"{name} works on the Jacobian of exact residuals: leave derivatives= out.")
-        if compile and any(strategy.sets == "points" for strategy in self.strategies):
-            raise ValueError("Weights of single points, as by Causal, cannot be compiled: leave them or compile=True out.")
-        self.team = parallel.team()
-        self.steps, self.limit, self.error_every = steps, seconds, error_every
-        self.points = Points() if points is None else points
-        self.every = self.optimizer.resample if self.points.resample is None else self.points.resample
-        if self.points.adaptive and not self.every:
-            raise ValueError("Adaptive points take effect when drawn again: give Points(resample=...), in steps.")
-        self.device, self.dtype = _device.choose(device, dtype)
-        stream = self.team.agree(int(torch.randint(2**31, (1,))) if seed is None else seed)
-        self.training = torch.Generator().manual_seed(stream)  # draws the training points
-
-        self.model, self.problem = model.to(device=self.device, dtype=self.dtype), problem
-        if seed is not None:
-            draw(model, seed)
-        learned = getattr(model, "unknowns", {})
-        if missing := [name for name in problem.unknowns if name not in learned]:
-            if isinstance(model, nn.Sequential):
-                raise ValueError(
-                    "An nn.Sequential calls all that is put into it, the unknowns too: wrap it in a Module of your own."
-                )
-            guesses = {name: torch.tensor(float(problem.unknowns[name]), dtype=torch.float64) for name in missing}
-            model.unknowns = nn.ParameterDict({**learned, **guesses}).to(device=self.device, dtype=self.dtype)
-        if not any(weight.requires_grad for weight in model.parameters()):
-            raise ValueError("The model has no weights that require a gradient: there is nothing to train.")
-        self.team.copy(model.state_dict().values())
-        self.term_weights = weights
-        sample = self.draw_points(self.points, self.training)
-        self.objective = Objective(model, problem, sample, start, derivatives, team=self.team)
-        problem.check_model(model, self.objective.whole["interior"][:2])
-        self.check_equations()
+        self.model, self.problem, self.settings, self.state, self.checkpoint = model, problem, settings, state, checkpoint
+        self.record, self.judge = state.record, state.judge
+        self.bar: Any = None
         self.warnings: list[str] = []
-        self.compile = compile
-        if compile:
-            try:
-                self.objective.program = Program(self.objective)
-            except NotCompiled as why:
-                self.warn(f"The step could not be compiled ({why}): training goes on without.")
-
-        self.take_step = self.optimizer.start(self.model)
-        self.seed, self.looked = seed, 0.0
-        self.checkpoint: Checkpoint | None = None
-        self.rows: list[Tensor] = []
-        self.weights: list[list[float]] = []  # of the terms, in each step
-        self.found: list[Tensor] = []
-        self.errors: dict[int, float] = {}
-        self.times: list[float] = []
-        self.judge = Judge(self, stream + 2**31)
-        self.stopped = f"all {steps} steps done"
-        self.trouble = ""
+        self.moving = False  # within a step, where the weights may be anywhere
+        self.trouble = ""  # what broke the run, if something did
+        self.diverged = ""  # how a step led to weights that are not finite
+        self.remedy = "try a smaller rate"
+        self.end(Status.STEPS, f"all {settings.steps} steps done")
 
     def warn(self, sentence: str) -> None:
         """Say what is doubtful, at once and in the record."""
         warnings.warn(sentence, stacklevel=4)
         self.warnings.append(sentence)
 
-    def present_unknowns(self) -> Tensor:
-        """The unknown parameters as they are now, in the order of the problem."""
-        unknowns: Any = self.model.unknowns
-        return torch.stack([unknowns[name].detach().clone() for name in self.problem.unknowns])
+    def end(self, status: Status, sentence: str) -> None:
+        """Note why the run ends."""
+        self.status, self.stopped = status, sentence
 
-    def draw_points(self, points: Points, generator: torch.Generator) -> Sample:
-        return self.problem.sample(points, generator=generator, device=self.device, dtype=self.dtype)
-
-    def draw_training_points(self) -> None:
-        """Draw all points again, a share of them where the residual is large."""
-        sample = self.draw_points(self.points, self.training)
-        sample["interior"] = adapt(
-            sample["interior"],
-            self.model,
-            self.problem,
-            self.points,
-            self.objective.derivatives,
-            self.training,
-            self.team,
-        )
-        self.objective.sample = sample
-
-    def check_equations(self) -> None:
-        """Call every equation once on a few points: errors in them show before training starts."""
-        residuals = self.problem.residuals(self.model, self.few_points(), self.objective.derivatives)
-        if not any(residual.requires_grad for residual in residuals.values()):
-            raise ValueError("No residual depends on the model's weights: there is nothing to train.")
-
-    def few_points(self) -> Sample:
-        """The same few points in every run, to try the equations on."""
-        return self.draw_points(Points(2, 2), torch.Generator().manual_seed(0))
-
-    def train(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
+    def train(self) -> None:
         """Step until training ends, for whatever reason, then look at where it ended."""
-        self.moving = False  # within a step, where the weights may be anywhere
-        remedy, interrupted = "try a smaller rate", False
         try:
-            self.advance(callbacks, bar)
+            self.advance()
         except KeyboardInterrupt:
-            for record in (self.rows, self.weights, self.found):
-                del record[len(self.times) :]
-            self.stopped, interrupted = f"interrupted at step {len(self.rows)}", True
+            self.record.drop_unfinished()
+            self.end(Status.INTERRUPTED, f"interrupted at step {len(self.record)}")
             if self.moving:
                 restored = self.judge.restore()
-                self.stopped += f" in mid-step; {restored}" * bool(self.rows)
+                self.stopped += f" in mid-step; {restored}" * bool(self.record)
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or self.team.size > 1:  # the others would wait for this one
+            if not out_of_memory(error) or self.state.objective.team.size > 1:  # the others would wait for this one
                 raise
-            self.trouble = f"memory ran out at step {len(self.rows) + 1}"
-            remedy = "use fewer points or a smaller model"
+            self.end(Status.OUT_OF_MEMORY, "")
+            self.trouble, self.remedy = f"memory ran out at step {len(self.record) + 1}", "use fewer points or a smaller model"
         if not self.trouble and not self.moving:
             with self.judging():
-                if self.checkpoint is not None and not self.judge.diverged():
-                    self.checkpoint.save(self)
-                if len(self.rows) > self.judge.kept[0]:
-                    self.look(len(self.rows), bar)
-                if interrupted and not self.trouble:
-                    self.stopped += self.judge.prefer_best()
+                if self.checkpoint is not None and not self.judge.diverged(self.record.terms):
+                    self.save()
+                if len(self.record) > self.judge.kept[0]:
+                    self.look()
+                if self.status is Status.INTERRUPTED and not self.trouble:
+                    self.stopped += self.judge.prefer_best(len(self.record))
         if self.trouble:
-            self.stopped = f"{self.trouble}; {self.judge.restore()}"
-            self.warnings.append(f"{self.stopped}: {remedy}.")
+            status = Status.OUT_OF_MEMORY if self.status is Status.OUT_OF_MEMORY else Status.NOT_FINITE
+            self.end(status, f"{self.trouble}; {self.judge.restore()}")
+            self.warnings.append(f"{self.stopped}: {self.remedy}.")
 
     @contextmanager
     def judging(self) -> Iterator[None]:
@@ -291,76 +200,132 @@ class _Run:
         try:
             yield
         except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or self.team.size > 1:
+            if not out_of_memory(error) or self.state.objective.team.size > 1:
                 raise
             sentence = "Memory ran out when the trained model was judged: its error or its loss on fresh points is not known."
             if sentence not in self.warnings:
                 self.warnings.append(sentence)
 
-    def advance(self, callbacks: Sequence[Callable[[State], bool | str | None]], bar: Any) -> None:
+    def advance(self) -> None:
         """Step until all is done, time is up, a callback says so, or the loss is no longer finite."""
-        check_every, pause = max(1, self.steps // CHECKS), (self.limit or math.inf) / CHECKS
-        elapsed = self.times[-1] if self.times else 0.0
+        settings, state, record, last = self.settings, self.state, self.record, self.settings.steps or math.inf
+        limit = settings.seconds or math.inf
+        check_every, pause = max(1, (settings.steps or 0) // CHECKS), limit / CHECKS
         with Interruption() as interruption:
-            for step in range(len(self.rows) + 1, self.steps + 1):
-                if self.limit is not None and elapsed >= self.limit:
-                    self.stopped = f"the time limit of {self.limit:g} s was reached at step {step - 1}"
+            while len(record) < last:
+                step = len(record) + 1
+                if record.seconds >= limit:
+                    self.end(Status.SECONDS, f"the time limit of {limit:g} s was reached at step {step - 1}")
                     return
                 start = time.perf_counter()
                 self.moving = True
-                if step > 1 and self.every and (step - 1) % self.every == 0:
-                    self.draw_training_points()
-                for strategy in self.strategies:
-                    strategy.update(self.objective, step)
-                self.objective._first = None  # a callback or a strategy may have evaluated the loss
-                try:
-                    terms = self.take_step(self.objective)
-                except Finished as end:
-                    terms = self.objective.first_terms()
-                    if not self.every:
-                        self.moving = False
-                        self.trouble = self.judge.broken(terms.tolist(), f"at step {step}")
-                        self.stopped = f"{end} after step {step - 1}"
-                        return
-                    # Other points may show a way on.
-                self.weights.append(self.objective.used_weights())
-                self.rows.append(terms)
+                terms = self.step(step)
+                if terms is None:
+                    return
+                record.weights.append(state.objective.used_weights())
+                record.terms.append(terms)
                 if self.problem.unknowns:
-                    self.found.append(self.present_unknowns())
-                elapsed += time.perf_counter() - start
-                if self.limit is not None:
-                    elapsed = self.team.agree(elapsed)  # all end at the same step
-                self.times.append(elapsed)
+                    record.unknowns.append(state.unknowns())
+                elapsed = record.seconds + (time.perf_counter() - start)
+                if settings.seconds is not None:
+                    elapsed = state.objective.team.agree(elapsed)  # all end at the same step
+                record.times.append(elapsed)
                 self.moving = False
-                bar.update()
-                if self.error_every and step % self.error_every == 0:
-                    self.errors[step] = relative_error(self.model, self.problem)
-                if step % check_every == 0 or elapsed - self.looked >= pause:
-                    self.look(step, bar)
-                    self.looked = elapsed
+                self.bar.update()
+                if step == 1 and self.broken_at_first(terms):
+                    return
+                if self.diverged:
+                    self.trouble = self.judge.broken(terms.tolist(), f"at step {step}") or self.diverged
+                    return
+                if settings.error_every and step % settings.error_every == 0:
+                    record.errors[step] = relative_error(self.model, self.problem)
+                if (settings.steps and step % check_every == 0) or elapsed - state.looked >= pause:
+                    self.look()
+                    state.looked = elapsed
                     if self.trouble:
                         return
-                state = State(step, elapsed, self.model, self.problem, self.objective)
-                for callback in callbacks:
-                    if why := callback(state):
-                        self.stopped = why if isinstance(why, str) else f"a callback ended training at step {step}"
+                for callback in settings.callbacks:
+                    if why := callback(self.seen(step)):
+                        sentence = why if isinstance(why, str) else f"a callback ended training at step {step}"
+                        self.end(Status.CALLBACK, sentence)
                         return
-                if self.checkpoint is not None and self.checkpoint.due() and not self.judge.diverged():
-                    self.checkpoint.save(self)
+                if settings.callbacks:
+                    state.objective.forget()  # they may change what the equations read
+                if self.checkpoint is not None and self.checkpoint.due() and not self.judge.diverged(record.terms):
+                    self.save()
                 if interruption.asked:
                     raise KeyboardInterrupt
 
-    def look(self, step: int, bar: Any) -> None:
+    def step(self, step: int) -> Tensor | None:
+        """Move the model once; the terms it started from, or None where the optimizer finds no way down any more."""
+        objective, resample = self.state.objective, self.settings.resample
+        if step > 1 and resample and (step - 1) % resample == 0:
+            objective.sample = self.state.sampler.redraw(objective)
+        for strategy in self.settings.strategies:
+            strategy.update(objective, step)
+        try:
+            return self.state.take_step(objective)
+        except Diverged as trouble:
+            self.diverged = f"{trouble} at step {step}"
+            return objective.terms().detach()
+        except Finished as end:
+            terms = objective.terms().detach()
+            if resample and step > 1:
+                return terms  # other points may show a way on
+            self.moving = False
+            if step == 1 and self.broken_at_first(terms):
+                return None
+            if resample:
+                return terms
+            self.trouble = self.judge.broken(terms.tolist(), f"at step {step}")
+            self.end(Status.CONVERGED, f"{end} after step {step - 1}")
+            return None
+
+    def seen(self, step: int) -> State:
+        """What a callback sees."""
+        state, record = self.state, self.record
+        return State(
+            step=step,
+            seconds=record.seconds,
+            model=self.model,
+            problem=self.problem,
+            objective=state.objective,
+            optimizer=self.settings.optimizer,
+            row=record.terms[-1],
+            weights=record.weights[-1],
+            fresh=self.judge.fresh,
+            unknowns=dict(zip(self.problem.unknowns, record.unknowns[-1] if record.unknowns else (), strict=True)),
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint; a full disk is told of once and does not end training."""
+        assert self.checkpoint is not None
+        trouble = self.checkpoint.save(self.state)
+        if trouble and not any("could not be written" in sentence for sentence in self.warnings):
+            self.warn(trouble)
+
+    def broken_at_first(self, terms: Tensor) -> bool:
+        """Whether an equation is not finite at the weights that training starts from: then no rate is small enough."""
+        if broken := self.judge.broken(terms.tolist(), "at the first weights, before any step"):
+            self.trouble = broken
+            self.remedy = (
+                "its equation is not finite for the outputs of an untrained model. Give these a scale or a bound, such as "
+                "HardConstraint(model, problem, u=lambda u: 350 + 20 * u)"
+            )
+        return bool(broken)
+
+    def look(self) -> None:
         """See whether all is well, keep the weights if it is, and show the loss on fresh points."""
-        self.trouble = self.judge.look(step)
+        self.trouble = self.judge.look(self.record.terms)
         if not self.trouble:
-            self.check_program(step)
-            bar.set_postfix_str(f"loss {self.judge.fresh[step]:.1e}", refresh=False)
+            self.check_program(len(self.record))
+            self.bar.set_postfix_str(f"loss {self.judge.fresh[len(self.record)]:.1e}", refresh=False)
 
     def check_program(self, step: int) -> None:
         """Leave the compiled step once it computes other numbers than the equations."""
-        if self.objective.program is not None and not self.objective.program.holds(self.objective):
-            self.objective.program = None
+        objective = self.state.objective
+        if objective.program is not None and not objective.program.holds(objective):
+            objective.program = None
             self.warn(
                 f"The compiled step computes other numbers than the equations since step {step} or before, which read "
                 "something that changed: training goes on without it."
@@ -368,33 +333,61 @@ class _Run:
 
     def result(self) -> Fit:
         """Gather the record; measure the final error."""
-        problem, steps = self.problem, np.arange(1, len(self.rows) + 1)
-        terms = torch.stack(self.rows).cpu().double().numpy() if self.rows else np.zeros((0, len(problem.terms)))
-        history: dict[str, np.ndarray] = {"step": steps}
-        history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
-        weights = np.array(self.weights).reshape(-1, len(problem.terms))[: len(terms)]
-        history["loss"] = (terms * weights).sum(axis=1)
-        for name, known in (("fresh", self.judge.fresh), ("error", self.errors)):
-            history[name] = np.array([known.get(int(step), np.nan) for step in steps])
-        history["seconds"] = np.array(self.times[: len(steps)])
-        if self.strategies:
-            history |= {f"weight of {name}": weights[:, i] for i, name in enumerate(problem.terms)}
+        problem, after, history = self.problem, self.settings.after, self.history()
+        if problem.unknowns:
+            unknowns = dict(zip(problem.unknowns, self.state.unknowns().tolist(), strict=True))
+            problem = replace(problem, unknowns=unknowns)
         error = None
         with self.judging():
-            if not self.trouble and (doubt := self.judge.overfitted()):
-                self.warnings.append(doubt)
+            if not self.trouble:
+                self.warnings += [doubt for doubt in (self.judge.overfitted(), *self.standstill(history)) if doubt]
             error = relative_error(self.model, problem) if problem.exact is not None else None
-        names = list(problem.unknowns)
-        found = torch.stack(self.found).cpu().double().numpy() if self.found else np.zeros((0, len(names)))
-        history |= {name: found[: len(steps), i] for i, name in enumerate(names)}
-        unknowns = dict(zip(names, self.present_unknowns().tolist(), strict=True)) if names else {}
-        return Fit(
+        run = Fit(
             self.model,
             problem,
             error,
             history,
-            unknowns,
-            self.times[-1] if self.times else 0.0,
+            dict(problem.unknowns),
+            self.record.seconds,
             self.stopped,
+            self.status,
             self.warnings,
         )
+        if after is None:
+            return run
+        said = [*after.warnings, *(sentence for sentence in run.warnings if sentence not in after.warnings)]
+        return replace(run, history=joined([after, run]), seconds=after.seconds + run.seconds, warnings=said)
+
+    def history(self) -> dict[str, np.ndarray]:
+        """The columns of the record, one entry a step."""
+        problem, record, steps = self.problem, self.record, np.arange(1, len(self.record) + 1)
+        terms = torch.stack(record.terms).cpu().double().numpy() if record else np.zeros((0, len(problem.terms)))
+        history: dict[str, np.ndarray] = {"step": steps}
+        history |= {name: terms[:, i] for i, name in enumerate(problem.terms)}
+        weights = np.array(record.weights).reshape(-1, len(problem.terms))[: len(terms)]
+        history["loss"] = (terms * weights).sum(axis=1)
+        for name, known in (("fresh", self.judge.fresh), ("error", record.errors)):
+            history[name] = np.array([known.get(int(step), np.nan) for step in steps])
+        history["seconds"] = np.array(record.times[: len(steps)])
+        if self.settings.strategies:
+            history |= {f"weight of {name}": weights[:, i] for i, name in enumerate(problem.terms)}
+        found = torch.stack(record.unknowns).cpu().double().numpy() if record.unknowns else np.zeros((0, len(problem.unknowns)))
+        return history | {name: found[: len(steps), i] for i, name in enumerate(problem.unknowns)}
+
+    def standstill(self, history: Mapping[str, np.ndarray]) -> Iterator[str]:
+        """What a run did not move, in words: the loss, or an unknown. Nothing is said of short runs, and of those that go on."""
+        if len(self.record) < ENOUGH or self.settings.after is not None:
+            return
+        loss = history["loss"]
+        if not self.settings.strategies and loss[0] > 0 and loss[1:].min() >= loss[0]:
+            what = "only rose from" if loss[1:].max() > loss[0] else "never left"
+            yield (
+                f"The loss {what} its first value, {loss[0]:.1e}: nothing was learned. Try a smaller rate if it rose and a "
+                "larger one if it stood still, and see whether the equations depend on the model."
+            )
+        for name, guess in self.problem.unknowns.items():
+            if np.abs(history[name] - float(guess)).max() <= STILL * abs(float(guess)):
+                yield (
+                    f"The unknown {name!r} never left its first guess, {float(guess):g}: no equation depends on it, or its "
+                    "size is far from 1. Write it as that size times a number near 1."
+                )

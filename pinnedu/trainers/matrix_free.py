@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
 from pinnedu.device import move
-from pinnedu.jacobian import weights_of
+from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
-from pinnedu.trainers.gauss_newton import GaussNewton, _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Step, flat
-from pinnedu.trainers.parallel import Team
+from pinnedu.trainers.optimizers import Step
+from pinnedu.trainers.parallel import ProcessGroup
 
 LOOK = 10  # iterations of conjugate gradients between two looks at their residual, each of which waits for a GPU
 
@@ -68,7 +68,7 @@ class GaussNewtonCG(GaussNewton):
         return _MatrixFree(self, model)
 
 
-class _MatrixFree(_LevenbergMarquardt):
+class _MatrixFree(LevenbergMarquardt):
     """Levenberg-Marquardt whose tangent is a pair of products."""
 
     options: GaussNewtonCG
@@ -78,7 +78,7 @@ class _MatrixFree(_LevenbergMarquardt):
         self.steps = 0
         self.preconditioner: Nystroem | None = None
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         size = sum(map(Tensor.numel, self.weights))
         rank = min(self.options.rank, size)
         if self.steps == 0:
@@ -135,7 +135,8 @@ class GraphProducts:
 
     def __init__(self, objective: Objective) -> None:
         # Of copies, for the weights move while the graph is in use.
-        copies = {name: weight.detach().clone().requires_grad_() for name, weight in weights_of(objective.model).items()}
+        weights = trainable_parameters(objective.model)
+        copies = {name: weight.detach().clone().requires_grad_() for name, weight in weights.items()}
         network = {name: copy for name, copy in copies.items() if not name.startswith("unknowns.")}
 
         class Copy(nn.Module):
@@ -152,10 +153,10 @@ class GraphProducts:
             residuals = {name: torch.cat(parts) for name, parts in blocks.items()}
             self.graph = torch.cat([objective.scale(name, r.detach()) * r for name, r in residuals.items()])
             self.dummy = torch.zeros_like(self.graph, requires_grad=True)
-            slopes = torch.autograd.grad(self.graph, self.weights, self.dummy, create_graph=True, allow_unused=True)
-            self.pulled = flat(slopes, self.weights)
+            self.pulled = self.pull(self.dummy, create_graph=True)
         self.residual = self.graph.detach()
-        objective._first = objective.team.sum(objective.half_mean_squares({k: r.detach() for k, r in residuals.items()}))
+        found = {name: residual.detach() for name, residual in residuals.items()}
+        objective.linearized_terms = objective.team.sum(objective.half_mean_squares(found))
 
     def image(self, vectors: Tensor) -> Tensor:
         """J v."""
@@ -167,16 +168,19 @@ class GraphProducts:
         """J^T w."""
         if vectors.ndim == 2:
             return torch.stack([self.transpose(one) for one in vectors])
-        slopes = torch.autograd.grad(self.graph, self.weights, vectors, retain_graph=True, allow_unused=True)
-        return flat(slopes, self.weights)
+        return self.pull(vectors, retain_graph=True)
+
+    def pull(self, vector: Tensor, **options: bool) -> Tensor:
+        slopes = torch.autograd.grad(self.graph, self.weights, vector, materialize_grads=True, allow_unused=True, **options)
+        return torch.cat([slope.flatten() for slope in slopes])
 
 
-class MatrixFreeTangent(_Tangent):
+class MatrixFreeTangent(Tangent):
     """The tangent r + J delta, and damped least squares with it by conjugate gradients."""
 
     preconditioner: Nystroem
 
-    def __init__(self, products: Products, team: Team, options: GaussNewtonCG) -> None:
+    def __init__(self, products: Products, team: ProcessGroup, options: GaussNewtonCG) -> None:
         self.products, self.residual, self.team, self.options = products, products.residual, team, options
         self.collect = lambda residual: residual
         self.mu = 0.0

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from pinnedu.checks import as_number, require
-from pinnedu.domain import check_resample
-from pinnedu.trainers.optimizers import Step, TorchStep, _check_rate
+from pinnedu.sampling import check_resample
+from pinnedu.trainers.optimizers import Step, TorchStep, check_rate
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Muon:
     def __post_init__(self) -> None:
         if not hasattr(torch.optim, "Muon"):
             raise ValueError(f"Muon needs torch 2.9 or newer, and this is {torch.__version__}: use SOAP() or a newer torch.")
-        _check_rate(self.lr)
-        _check_rate(self.adam_lr)
+        check_rate(self.lr)
+        check_rate(self.adam_lr)
         require(0 <= as_number(self.momentum) < 1, "The momentum", "a number in [0, 1)", self.momentum)
         check_resample(self.resample)
 

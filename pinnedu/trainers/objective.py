@@ -2,20 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pinnedu.field import Engine
+from pinnedu.derivatives import Engine
 from pinnedu.jacobian import jacobian
+from pinnedu.parameters import gradient as gradient_of
+from pinnedu.parameters import vector
 from pinnedu.problem import Problem, Sample
-from pinnedu.trainers.parallel import ALONE, Team
-from pinnedu.trainers.weights import Windows
+from pinnedu.trainers.parallel import ALONE, ProcessGroup
 
-if TYPE_CHECKING:
-    from pinnedu.trainers.compiled import Program
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A loss at some weights, without graph.
+
+    Attributes
+    ----------
+    loss : Tensor, scalar
+    terms : Tensor (K,)
+        Each term's half mean square, unweighted, in the order of ``problem.terms``.
+    gradient : Tensor (P,)
+        Of the loss by the parameters that require a gradient, in the model's order; zero where it does not depend on one.
+    weights : Tensor (P,)
+        Where it was evaluated.
+    """
+
+    loss: Tensor
+    terms: Tensor
+    gradient: Tensor
+    weights: Tensor
+
+
+@dataclass(frozen=True)
+class Linearization:
+    """Scaled residuals (N_k,) and their Jacobian (N_k, P), one pair for each term, and the terms of the loss."""
+
+    pairs: list[tuple[Tensor, Tensor]]
+    terms: Tensor
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return iter(self.pairs)
+
+
+class PointWeights(Protocol):
+    """Weights of the points of an equation."""
+
+    @property
+    def average(self) -> float:
+        """What they make of the term, sum(w r^2) / sum(r^2) over the points they were chosen on."""
+
+    def __call__(self, points: Tensor) -> Tensor:
+        """The weight of each point (N, d), shape (N,)."""
+
+
+class Compiled(Protocol):
+    """Loss and gradient as one program: see `Program`."""
+
+    def __call__(self, sample: Sample, factors: Tensor) -> tuple[Tensor, Tensor] | None:
+        """The terms of this process, and the gradient of ``terms @ factors``; None for points of other shapes."""
+
+    def holds(self, objective: Objective) -> bool:
+        """Whether it still computes what the equations say."""
 
 
 class Objective:
@@ -23,19 +75,19 @@ class Objective:
 
     With this scaling the Gauss-Newton matrix of L is J^T J for the residuals scaled by
     sqrt(w_k / N_k), and for a linear problem it is the matrix A of the theory. Equations may have a weight for
-    each point besides: see ``shares``, which strategies such as `Causal` set.
+    each point besides: see ``point_weights``, which strategies such as `Causal` set.
 
     Parameters
     ----------
     model : Module
     problem : Problem
     sample : dict of set name to Tensor (N, d)
-    weights : dict of term to float
+    loss_weights : dict of term to float
         Terms without one have weight 1.
     derivatives : str or engine
-    shares : dict of equation to Windows
+    point_weights : dict of equation to PointWeights
         Weights of the interior points, as a function of them.
-    team : Team
+    team : ProcessGroup
         Processes that share the points; each computes on its own and all have the same loss.
     """
 
@@ -44,20 +96,22 @@ class Objective:
         model: nn.Module,
         problem: Problem,
         sample: Sample,
-        weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[str, float] | None = None,
         derivatives: str | Engine = "taylor",
-        shares: Mapping[str, Windows] | None = None,
+        point_weights: Mapping[str, PointWeights] | None = None,
         *,
-        team: Team = ALONE,
+        team: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.problem, self.derivatives, self.team = model, problem, derivatives, team
         self.sample = sample
-        self.shares = dict(shares or {})
-        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in problem.terms}
-        self.program: Program | None = None  # computes loss and gradient where the step is compiled
-        self._first: Tensor | None = None
+        self.point_weights = dict(point_weights or {})
+        self.loss_weights = {name: float((loss_weights or {}).get(name, 1.0)) for name in problem.terms}
+        self.program: Compiled | None = None  # computes loss and gradient where the step is compiled
+        self._kept: tuple[list[Any], Evaluation] | None = None
         self._vector: tuple[list[float], Tensor] | None = None
+        self.linearized_terms = torch.zeros(0)  # the terms where the residuals were linearized last
         self._memory: dict[str, Tensor] = {}
+        self.proven: dict[str, Any] = {}
 
     @property
     def sample(self) -> Sample:
@@ -67,7 +121,7 @@ class Objective:
     @sample.setter
     def sample(self, whole: Sample) -> None:
         self.whole = whole
-        self._own, self.fractions = self.team.share(self.problem, whole)
+        self._own, self.fractions = self.team.partition(self.problem, whole)
 
     def fraction(self, name: str) -> float:
         """Which fraction of a term's points this process has."""
@@ -81,16 +135,10 @@ class Objective:
         """Each term's half mean square, unweighted, in the order of ``problem.terms``."""
         return self.team.total(self.half_mean_squares(self.residuals()))
 
-    def shared_terms(self) -> Tensor:
-        """The same with the weights of the points, but not of the terms; with its graph."""
-        residuals = self.residuals()
-        terms = self.team.total(self.half_mean_squares(residuals))
-        if self._first is None:
-            self._first = terms.detach()
-        if not self.shares:
-            return terms
-        shared = {name: self.share(name, residual).sqrt() * residual for name, residual in residuals.items()}
-        return self.team.total(self.half_mean_squares(shared))
+    def weighted_terms(self, residuals: Mapping[str, Tensor]) -> Tensor:
+        """The same with the weights of the points, but not of the terms."""
+        weighted = {name: self.weights_of_points(name, r).sqrt() * r for name, r in residuals.items()}
+        return self.team.total(self.half_mean_squares(weighted))
 
     def half_mean_squares(self, residuals: Mapping[str, Tensor]) -> Tensor:
         """The part of each term that this process has: the mean over its points, times their fraction."""
@@ -102,65 +150,113 @@ class Objective:
 
     def loss(self) -> Tensor:
         """The weighted sum of the terms, a scalar with its graph."""
-        terms = self.shared_terms()
-        return terms @ self.term_weights(terms)
+        return self.loss_and_terms()[0]
+
+    def loss_and_terms(self) -> tuple[Tensor, Tensor]:
+        """The loss with its graph, and the terms as `terms` has them."""
+        residuals = self.residuals()
+        terms = self.team.total(self.half_mean_squares(residuals))
+        weighted = self.weighted_terms(residuals) if self.point_weights else terms
+        return weighted @ self.term_weights(terms), terms
 
     def term_weights(self, like: Tensor) -> Tensor:
         """The weights as a vector, made anew only when they change: making it stops a GPU."""
-        values = list(self.weights.values())
+        values = list(self.loss_weights.values())
         if self._vector is None or self._vector[0] != values:
             self._vector = values, like.new_tensor(values)
         return self._vector[1]
 
-    def loss_and_gradient(self, weights: Sequence[Tensor], factor: float = 1.0) -> tuple[Tensor, list[Tensor | None]]:
-        """The loss and its gradient by some weights, both times a factor; None where the loss does not depend on one."""
+    def evaluate(self, factor: float = 1.0) -> Evaluation:
+        """Loss, terms and gradient at the present weights; loss and gradient times a factor.
+
+        The last evaluation is kept, and returned again until the model, the points or the weights of the loss change.
+        """
+        function = self.function(factor)
+        position = vector(self.trained())
+        if self._kept is not None and same_function(self._kept[0], function) and torch.equal(self._kept[1].weights, position):
+            return self._kept[1]
+        self._kept = None  # its memory is free for the next
+        loss, terms, gradient = self.loss_and_gradient(factor)
+        found = Evaluation(loss, terms, gradient, position)
+        self._kept = function, found
+        return found
+
+    def keep(self, evaluations: Sequence[Evaluation], factor: float = 1.0) -> None:
+        """Of evaluations of the present function, keep the one at the present weights: a line search may go back to it."""
+        position = vector(self.trained())
+        for found in evaluations:
+            if torch.equal(found.weights, position):
+                self._kept = self.function(factor), found
+
+    def forget(self) -> None:
+        """Evaluate anew next time: something else that the equations read may have changed."""
+        self._kept = None
+
+    def trained(self) -> list[Tensor]:
+        """The parameters that require a gradient, in the model's order."""
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def function(self, factor: float = 1.0) -> list[Any]:
+        """What makes the loss this function of the trained weights: see `same_function`."""
+        held = [tensor for tensor in (*self.model.parameters(), *self.model.buffers()) if not tensor.requires_grad]
+        tensors = [*held, *self.sample.values()]
+        versions = [tensor._version for tensor in tensors]
+        return [*tensors, versions, factor, dict(self.loss_weights), *self.point_weights.items(), self.model.training]
+
+    def loss_and_gradient(self, factor: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss, terms and gradient, computed now: see `evaluate`."""
+        weights = self.trained()
         if self.program is not None:
             factors = factor * self.term_weights(weights[0])
             if found := self.program(self.sample, factors):
                 terms = self.team.sum(found[0])
-                if self._first is None:
-                    self._first = terms
-                return terms @ factors, self.team.sum_all([found[1][id(weight)] for weight in weights], weights)
-        loss = self.loss()
+                return terms @ factors, terms, self.team.sum(found[1])
+        loss, terms = self.loss_and_terms()
         loss = loss if factor == 1.0 else factor * loss
-        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
-        return loss.detach(), self.team.sum_all(gradients, weights)
+        return loss.detach(), terms.detach(), self.team.sum(gradient_of(loss, weights))
 
-    def linearize(self) -> list[tuple[Tensor, Tensor]]:
+    def linearize(self) -> Linearization:
         """Residuals and Jacobian by the weights, scaled by sqrt(w_k / N_k), one pair for each term."""
-        found = jacobian(self.model, self.problem, self.sample, out=self._memory)
-        self._first = self.team.sum(self.half_mean_squares({name: residual for name, (residual, _) in found.items()}))
+        found = jacobian(self.model, self.problem, self.sample, out=self._memory, proven=self.proven)
+        terms = self.team.sum(self.half_mean_squares({name: residual for name, (residual, _) in found.items()}))
         scales = [self.scale(name, residual) for name, (residual, _) in found.items()]
-        return [
+        pairs = [
             (scale * residual, rows.mul_(scale[:, None]))
             for scale, (residual, rows) in zip(scales, found.values(), strict=True)
         ]
+        self.linearized_terms = terms
+        return Linearization(pairs, terms)
 
     def scale(self, name: str, residual: Tensor) -> Tensor:
-        """The factors sqrt(w_k share_n / N_k) of a term's residuals: half the square norm of all is the loss."""
-        return (self.weights[name] * self.fraction(name) / len(residual)) ** 0.5 * self.share(name, residual).sqrt()
+        """The factors sqrt(w_k w_n / N_k) of a term's residuals: half the square norm of all is the loss."""
+        own = self.weights_of_points(name, residual).sqrt()
+        return (self.loss_weights[name] * self.fraction(name) / len(residual)) ** 0.5 * own
 
-    def share(self, name: str, residual: Tensor) -> Tensor:
-        """The weights of a term's points, one for each of its residuals; 1 unless `shares` has others."""
-        if name not in self.shares:
+    def weights_of_points(self, name: str, residual: Tensor) -> Tensor:
+        """The weights of a term's points, one for each of its residuals; 1 unless `point_weights` has others."""
+        if name not in self.point_weights:
             return residual.new_ones(1)
         points = self.sample["interior"]
-        return self.shares[name](points).to(residual).repeat(len(residual) // len(points))
+        return self.point_weights[name](points).to(residual).repeat(len(residual) // len(points))
 
     def used_weights(self) -> list[float]:
         """What makes the loss of the terms: the weight of each, times the average weight of its points."""
-        return [w * (self.shares[name].average if name in self.shares else 1.0) for name, w in self.weights.items()]
+        averages = {name: weights.average for name, weights in self.point_weights.items()}
+        return [weight * averages.get(name, 1.0) for name, weight in self.loss_weights.items()]
 
     def together(self) -> Objective:
         """The same objective on the points of all processes, computed by this one alone."""
         if self.team is ALONE:
             return self
-        return Objective(self.model, self.problem, self.whole, self.weights, self.derivatives, self.shares)
+        return Objective(self.model, self.problem, self.whole, self.loss_weights, self.derivatives, self.point_weights)
 
-    def first_terms(self) -> Tensor:
-        """The terms of the first evaluation since the last call: the loss a step started from."""
-        terms, self._first = self._first, None
-        if terms is None:
-            with torch.no_grad():
-                terms = self.terms()
-        return terms
+
+def same_function(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    """Whether an objective is the same function of the weights that it was: see `Objective.function`."""
+    return len(one) == len(other) and all(map(_same, one, other))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, tuple):  # a name, and the weights of its points
+        return isinstance(other, tuple) and one[0] == other[0] and one[1] is other[1]
+    return one is other or (not isinstance(one, Tensor) and one == other)

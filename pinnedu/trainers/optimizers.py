@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -9,14 +10,18 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import as_number, is_whole, reason, require, shown
+from pinnedu.checks import as_number, is_whole, reason, require, shown, whole
 from pinnedu.device import out_of_memory
-from pinnedu.domain import check_resample
-from pinnedu.trainers.objective import Objective
+from pinnedu.parameters import assign, parts, vector
+from pinnedu.sampling import check_resample
+from pinnedu.trainers.objective import Evaluation, Objective
 
 # torch's L-BFGS takes up no step with y.s <= 1e-10, whatever the scale of the loss: near a minimum its memory
 # freezes. The method itself does not see a constant factor, so a large one moves that threshold out of the way.
 LBFGS_SCALE = 1e8
+
+Schedule = Callable[[int], float]
+"""From the number of steps done to a factor of the rate."""
 
 Step = Callable[[Objective], Tensor]
 """Moves the model once; returns the loss terms from before the move, detached."""
@@ -37,6 +42,10 @@ class Finished(Exception):
     """Raised by a step that cannot lower the loss any more: training ends, for the reason given."""
 
 
+class Diverged(Exception):
+    """Raised by a step that would leave NaN or infinity in the weights: they are as they were before it."""
+
+
 class Optimizer(Protocol):
     """What ``fit`` needs of an optimizer."""
 
@@ -49,20 +58,42 @@ class Optimizer(Protocol):
 
 
 class TorchStep:
-    """One step of a ``torch.optim`` optimizer on the objective."""
+    """One step of a ``torch.optim`` optimizer on the objective.
 
-    def __init__(self, optimizer: torch.optim.Optimizer, scale: float = 1.0) -> None:
-        self.optimizer, self.scale = optimizer, scale
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+    scale : float
+        The loss is multiplied by it.
+    schedule : callable, optional
+        From the number of steps done to a factor of all rates.
+    """
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, scale: float = 1.0, schedule: Schedule | None = None
+    ) -> None:
+        self.optimizer, self.scale, self.schedule, self.steps = optimizer, scale, schedule, 0
+        self.rates = [group["lr"] for group in optimizer.param_groups] if schedule else []
+        # As they are at first: schedules change them. A checkpoint compares them.
+        groups = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+        self.options_shown = "; ".join(", ".join(f"{name} {value}" for name, value in group.items()) for group in groups)
 
     def __call__(self, objective: Objective) -> Tensor:
-        weights = [w for group in self.optimizer.param_groups for w in group["params"] if w.requires_grad]
+        weights, seen = objective.trained(), list[Evaluation]()
 
         def closure() -> Tensor:
-            loss, gradients = objective.loss_and_gradient(weights, self.scale)
-            for weight, gradient in zip(weights, gradients, strict=True):
+            found = objective.evaluate(self.scale)
+            seen.append(found)
+            for weight, gradient in zip(weights, parts(found.gradient.clone(), weights), strict=True):
                 weight.grad = gradient
-            return loss
+            return found.loss
 
+        if self.schedule is not None:
+            factor = as_number(self.schedule(self.steps))
+            require(0 <= factor < float("inf"), "What the schedule returns", "a factor of at least 0", factor)
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * factor
+        self.steps += 1
         try:
             self.optimizer.step(closure)  # type: ignore[arg-type]
         except (RuntimeError, TypeError, LookupError, AttributeError, OverflowError) as error:
@@ -70,13 +101,81 @@ class TorchStep:
                 raise
             name = type(self.optimizer).__name__
             raise ValueError(f"{name} cannot take a step ({type(error).__name__}: {reason(error)}).") from error
-        return objective.first_terms()
+        if not seen:
+            raise ValueError(f"{type(self.optimizer).__name__} took a step without evaluating the loss.")
+        finite_or_restored(weights, seen[0].weights)
+        if len(seen) > 1:
+            objective.keep(seen, self.scale)
+        else:
+            objective.forget()  # the next evaluation is elsewhere: a GPU need not wait for a comparison
+        return seen[0].terms
 
     def state(self) -> dict[str, Any]:
-        return self.optimizer.state_dict()
+        return {"torch": self.optimizer.state_dict(), "steps": self.steps}
 
     def restore(self, state: dict[str, Any], objective: Objective) -> None:
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(state["torch"])
+        self.steps = state["steps"]
+
+
+@dataclass(frozen=True)
+class ExponentialDecay:
+    """A schedule, factor^(step / every): smooth, and ``factor`` after the first ``every`` steps.
+
+    Parameters
+    ----------
+    factor : float
+        Above 0 and at most 1.
+    every : int
+        0.9 every 2000 steps is the choice of Wang, Sankaran, Wang & Perdikaris (2023).
+    warmup : int
+        So many steps rise linearly to the full rate before.
+    """
+
+    factor: float = 0.9
+    every: int = 2000
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        require(0 < as_number(self.factor) <= 1, "factor", "a number above 0 and at most 1", self.factor)
+        whole(self.every, "every")
+        whole(self.warmup, "warmup", 0)
+
+    def __call__(self, step: int) -> float:
+        return _warm(step, self.warmup) * self.factor ** (max(step - self.warmup, 0) / self.every)
+
+
+@dataclass(frozen=True)
+class CosineDecay:
+    """A schedule that falls from 1 along half a cosine, and stays at its end (Loshchilov & Hutter 2017, without restarts).
+
+    Parameters
+    ----------
+    steps : int
+        How long it falls.
+    last : float
+        The factor at the end, at least 0 and at most 1.
+    warmup : int
+        So many steps rise linearly to the full rate before.
+    """
+
+    steps: int
+    last: float = 0.0
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        whole(self.steps, "steps")
+        require(0 <= as_number(self.last) <= 1, "last", "a number from 0 to 1", self.last)
+        whole(self.warmup, "warmup", 0)
+
+    def __call__(self, step: int) -> float:
+        share = min(max(step - self.warmup, 0) / self.steps, 1.0)
+        return _warm(step, self.warmup) * (self.last + (1 - self.last) * (1 + math.cos(math.pi * share)) / 2)
+
+
+def _warm(step: int, warmup: int) -> float:
+    """1 but for the first steps, which rise to it."""
+    return min((step + 1) / (warmup + 1), 1.0)
 
 
 @dataclass(frozen=True)
@@ -87,21 +186,27 @@ class Adam:
     ----------
     lr : float
     betas : (float, float)
+    schedule : callable, optional
+        From the number of steps done to a factor of the rate: ``ExponentialDecay()``, ``CosineDecay(steps)``, or
+        a function such as ``lambda step: 1 / (1 + step / 1000)``.
     """
 
     lr: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     resample: int = 1
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
-        _check_rate(self.lr)
+        check_rate(self.lr)
         check_resample(self.resample)
+        good = self.schedule is None or (callable(self.schedule) and not isinstance(self.schedule, type))
+        require(good, "schedule", "a function of the step such as ExponentialDecay()", self.schedule)
         good = isinstance(self.betas, tuple | list) and len(self.betas) == 2
         good = good and all(0 <= as_number(beta) < 1 for beta in self.betas)
         require(good, "betas", "two numbers in [0, 1)", self.betas)
 
     def start(self, model: nn.Module) -> Step:
-        return TorchStep(torch.optim.Adam(model.parameters(), lr=self.lr, betas=self.betas))
+        return TorchStep(torch.optim.Adam(model.parameters(), lr=self.lr, betas=self.betas), schedule=self.schedule)
 
 
 @dataclass(frozen=True)
@@ -163,7 +268,7 @@ class GradientDescent:
     resample: int = 1
 
     def __post_init__(self) -> None:
-        _check_rate(self.lr)
+        check_rate(self.lr)
         check_resample(self.resample)
         good = self.preconditioner is None or callable(self.preconditioner)
         require(good, "The preconditioner", "a function of an objective and a gradient", self.preconditioner)
@@ -180,7 +285,8 @@ class _Descent:
         self.weights = [weight for weight in model.parameters() if weight.requires_grad]
 
     def __call__(self, objective: Objective) -> Tensor:
-        direction = flat(objective.loss_and_gradient(self.weights)[1], self.weights)
+        start = objective.evaluate()
+        direction = start.gradient
         if self.options.preconditioner is not None:
             shape = direction.shape
             try:
@@ -190,10 +296,10 @@ class _Descent:
             good = isinstance(direction, Tensor) and direction.shape == shape
             require(good, "What the preconditioner returns", f"a tensor of shape {tuple(shape)}", direction)
         with torch.no_grad():
-            parts = direction.split([weight.numel() for weight in self.weights])
-            for weight, part in zip(self.weights, parts, strict=True):
-                weight.sub_(part.view_as(weight), alpha=float(self.options.lr))
-        return objective.first_terms()
+            for weight, part in zip(self.weights, parts(direction, self.weights), strict=True):
+                weight.sub_(part, alpha=float(self.options.lr))
+        finite_or_restored(self.weights, start.weights)
+        return start.terms
 
     def state(self) -> dict[str, Any]:
         return {}
@@ -240,12 +346,17 @@ def resolve(optimizer: object) -> Optimizer:
     )
 
 
-def flat(gradients: Sequence[Tensor | None], weights: Sequence[Tensor]) -> Tensor:
-    """One vector of several gradients, zero where there is none."""
-    pairs = zip(gradients, weights, strict=True)
-    return torch.cat([(torch.zeros_like(w) if gradient is None else gradient).reshape(-1) for gradient, w in pairs])
+def finite_or_restored(weights: Sequence[Tensor], before: Tensor) -> None:
+    """Raise Diverged if a step left NaN or infinity in the weights, which return to where they were before (P,).
+
+    On a GPU every such question would have to wait for the answer: there the next look at the loss asks it for all steps since.
+    """
+    if before.device.type == "cpu" and not bool(torch.isfinite(vector(weights)).all()):
+        assign(weights, before)
+        raise Diverged("the weights became infinite or NaN")
 
 
-def _check_rate(lr: float) -> None:
+def check_rate(lr: float) -> None:
+    """Raise ValueError unless a rate is a positive number."""
     if not as_number(lr) > 0:
         raise ValueError(f"The rate lr must be positive, not {shown(lr)}.")

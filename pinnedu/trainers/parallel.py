@@ -20,16 +20,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pinnedu.conditions import Periodic
 from pinnedu.problem import Problem, Sample
 
 
-class Team:
+class ProcessGroup:
     """The processes that train one model together; by default this one alone."""
 
     rank, size = 0, 1
 
-    def share(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
+    def partition(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
         """Of each set the points of this process, and which fraction of it they are."""
         return sample, {}
 
@@ -69,16 +68,16 @@ class Team:
         """Overwrite tensors with those of the first process."""
 
 
-ALONE = Team()
+ALONE = ProcessGroup()
 
 
-class Processes(Team):
+class Processes(ProcessGroup):
     """Several processes that ``torch.distributed`` connects."""
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
-    def share(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
+    def partition(self, problem: Problem, sample: Sample) -> tuple[Sample, dict[str, float]]:
         """Of each set the points of this process, and which fraction of it they are.
 
         Raises
@@ -88,8 +87,12 @@ class Processes(Team):
         """
         own, largest = {}, 0
         for name, points in sample.items():
+            condition = problem.conditions.get(name)
+            if condition is not None and condition.whole:  # one residual of all points: all compute it
+                own[name] = points
+                continue
             # Tied pairs of points (see Periodic) stay together.
-            pairs = 2 if isinstance(problem.conditions.get(name), Periodic) else 1
+            pairs = 2 if condition is not None and condition.paired else 1
             part = points.unflatten(0, (pairs, -1))[:, self.rank :: self.size].flatten(end_dim=1)
             if name != "interior" or problem.equations:
                 largest = max(largest, len(points) // pairs)
@@ -97,7 +100,8 @@ class Processes(Team):
                 own[name] = part
         if largest < self.size:
             raise ValueError(f"{self.size} processes cannot share {largest} points: give Points more of them.")
-        return own, {name: len(own[name]) / len(sample[name]) for name in own}
+        whole = {name for name, condition in problem.conditions.items() if condition.whole}
+        return own, {name: 1 / self.size if name in whole else len(own[name]) / len(sample[name]) for name in own}
 
     def sum(self, tensor: Tensor) -> Tensor:
         summed = tensor.detach().clone()
@@ -147,7 +151,7 @@ class _Total(torch.autograd.Function):
     """Sums over all processes going forward; going back, each keeps the gradient of its own part."""
 
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, team: Team) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor, team: ProcessGroup) -> Tensor:
         return team.sum(tensor)
 
     @staticmethod
@@ -155,7 +159,7 @@ class _Total(torch.autograd.Function):
         return gradients[0], None
 
 
-def team() -> Team:
+def team() -> ProcessGroup:
     """The processes that this one belongs to.
 
     Started by ``torchrun``, the first call connects them: with NCCL where there is CUDA, one GPU each,

@@ -12,10 +12,10 @@ from scipy.optimize import line_search
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, shown
-from pinnedu.domain import check_resample
-from pinnedu.jacobian import weights_of
-from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.optimizers import Step, flat
+from pinnedu.parameters import assign, trainable_parameters, vector
+from pinnedu.sampling import check_resample
+from pinnedu.trainers.objective import Evaluation, Objective, same_function
+from pinnedu.trainers.optimizers import Step, finite_or_restored
 
 
 @dataclass(frozen=True)
@@ -50,64 +50,52 @@ class SelfScaledBroyden:
 
 
 class _Broyden:
-    """The state of one run: the inverse Hessian, and the last evaluation of the loss."""
+    """The state of one run: the inverse Hessian, and the loss of one step before."""
 
     def __init__(self, options: SelfScaledBroyden, model: nn.Module) -> None:
         self.options = options
-        self.weights = list(weights_of(model).values())
+        self.weights = list(trainable_parameters(model).values())
         self.inverse: Tensor | None = None
-        self.function: tuple[Any, Any, Any] = (None, None, None)  # points and weights: others make another loss
+        self.function: list[Any] = []
         self.loss_before: float | None = None
-        self.at, self.loss, self.gradient, self.terms = np.zeros(0), 0.0, np.zeros(0), torch.zeros(0)
 
     def __call__(self, objective: Objective) -> Tensor:
-        position = torch.cat([weight.detach().reshape(-1) for weight in self.weights]).cpu().double().numpy()
-        function = (objective.sample, objective.weights, objective.shares)
-        if any(new is not old for new, old in zip(function, self.function, strict=True)):
-            self.function, self.loss_before, self.at = function, None, np.zeros(0)
-        self.evaluate(objective, position)
-        loss, gradient, terms = self.loss, self.gradient, self.terms
+        if not same_function(function := objective.function(), self.function):
+            self.function, self.loss_before = function, None
+        position = _array(vector(self.weights))
+        start = objective.evaluate()
+        loss, gradient = float(start.loss), _array(start.gradient)
         scaled = gradient if self.inverse is None else (self.inverse @ torch.from_numpy(gradient)).numpy()
         with warnings.catch_warnings():  # scipy warns where we fall back
             warnings.simplefilter("ignore")
             length = line_search(
-                lambda x: self.evaluate(objective, x).loss,
-                lambda x: self.evaluate(objective, x).gradient,
+                lambda x: float(self.evaluate(objective, x).loss),
+                lambda x: _array(self.evaluate(objective, x).gradient),
                 position, -scaled, gradient, loss, self.loss_before, c1=self.options.c1, c2=self.options.c2,
             )[0]  # fmt: skip
         if length is None:
-            self.evaluate(objective, position)
+            assign(self.weights, start.weights)
             self.inverse = self.loss_before = None  # begin again from steepest descent
-            return terms
+            return start.terms
         step = -length * scaled
-        self.evaluate(objective, position + step)
-        self.update(torch.from_numpy(step), torch.from_numpy(self.gradient - gradient), torch.from_numpy(gradient), length)
+        after = self.evaluate(objective, position + step)
+        finite_or_restored(self.weights, start.weights)
+        change = _array(after.gradient) - gradient
+        self.update(torch.from_numpy(step), torch.from_numpy(change), torch.from_numpy(gradient), length)
         self.loss_before = loss
-        return terms
+        return start.terms
 
     def state(self) -> dict[str, Any]:
-        arrays = {"at": torch.from_numpy(self.at), "gradient": torch.from_numpy(self.gradient)}
-        numbers = {"loss": self.loss, "loss_before": self.loss_before}
-        return {**arrays, **numbers, "terms": self.terms, "inverse": self.inverse}
+        return {"loss_before": self.loss_before, "inverse": self.inverse}
 
     def restore(self, state: dict[str, Any], objective: Objective) -> None:
-        self.at, self.gradient = state["at"].numpy(), state["gradient"].numpy()
-        self.loss, self.loss_before = state["loss"], state["loss_before"]
-        self.terms, self.inverse = state["terms"].to(self.weights[0]), state["inverse"]
-        self.function = (objective.sample, objective.weights, objective.shares)
+        self.loss_before, self.inverse = state["loss_before"], state["inverse"]
+        self.function = objective.function()
 
-    def evaluate(self, objective: Objective, position: np.ndarray) -> _Broyden:
-        """Move the model to a position and find loss, terms and gradient there, unless it is there already."""
-        if not np.array_equal(position, self.at):
-            with torch.no_grad():
-                parts = torch.from_numpy(position).split([weight.numel() for weight in self.weights])
-                for weight, part in zip(self.weights, parts, strict=True):
-                    weight.copy_(part.view_as(weight))
-            objective._first = None
-            loss, gradients = objective.loss_and_gradient(self.weights)
-            self.at, self.loss, self.terms = position.copy(), float(loss), objective.first_terms()
-            self.gradient = flat(gradients, self.weights).cpu().double().numpy()
-        return self
+    def evaluate(self, objective: Objective, position: np.ndarray) -> Evaluation:
+        """Move the model to a position (P,) and evaluate the objective there."""
+        assign(self.weights, torch.from_numpy(position).to(self.weights[0]))
+        return objective.evaluate()
 
     def update(self, s: Tensor, y: Tensor, gradient: Tensor, length: float) -> None:
         """Update the inverse Hessian H for a step s along which the gradient changed by y."""
@@ -126,8 +114,13 @@ class _Broyden:
         if fresh:
             tau = h / sigma
         else:
-            root = sigma ** (1 / (1 - len(s)))
+            root = sigma ** (1 / (1 - len(s))) if len(s) > 1 else 1.0  # of one weight, s / y is all there is
             tau = min(1, 1 / b) * min(root, 1 / theta) if theta > 0 else min(min(1, 1 / b) * root, sigma)
         v = s / curvature - Hy / yHy
         H.addr_(Hy, Hy, alpha=-1 / yHy).addr_(v, v, alpha=(1 - theta) / sigma * yHy).div_(tau)
         self.inverse = H.addr_(s, s, alpha=1 / curvature)
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """A vector in double precision, as scipy takes it."""
+    return tensor.cpu().double().numpy()

@@ -1,17 +1,46 @@
-"""The record of a run, and how a trained model is judged."""
+"""What a run returns, what it can be asked, and how a trained model is judged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import require
-from pinnedu.domain import Ball
-from pinnedu.problem import Problem
+from pinnedu.blueprints import blueprint, built
+from pinnedu.checks import require, shown
+from pinnedu.derivatives import Engine
+from pinnedu.files import packed, unpacked, write_whole
+from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.objective import Objective
+
+FORMAT = "pinnedu run 1"
+BLOCK = 65536  # points that are predicted together, to bound the memory
+
+
+class Status(Enum):
+    """Why a run ended, for programs; ``Fit.stopped`` says it in a sentence."""
+
+    STEPS = "all steps done"
+    SECONDS = "the time limit was reached"
+    CALLBACK = "a callback ended training"
+    CONVERGED = "the optimizer finds no way down any more"
+    INTERRUPTED = "interrupted from the keyboard"
+    NOT_FINITE = "the loss or the weights became infinite or NaN"
+    OUT_OF_MEMORY = "memory ran out"
+
+    @property
+    def good(self) -> bool:
+        """Whether the run came to an end of its own, so that another can go on from it."""
+        return self not in (Status.INTERRUPTED, Status.NOT_FINITE, Status.OUT_OF_MEMORY)
 
 
 @dataclass
@@ -22,6 +51,8 @@ class Fit:
     ----------
     model : Module, the trained model
     problem : Problem
+        Where it has unknowns, with their found values in the place of the first guesses: ``run.problem.residuals``
+        and ``fit(run.model, run.problem, ...)`` go on from what was found.
     error : float or None
         Relative L2 error against ``problem.exact`` on a dense grid.
     history : dict of str to array
@@ -30,11 +61,13 @@ class Fit:
         "seconds", "weight of NAME" for each term where a strategy sets the weights, and each unknown by name;
         what was not looked at in a step is NaN.
     unknowns : dict of name to float
-        Values found for the unknown parameters of the equations.
+        Values found for the unknown parameters of the equations. They belong to the run: the model does not have them.
     seconds : float
         Time of training, without the time of evaluating errors.
     stopped : str
-        Why training ended.
+        Why training ended, in a sentence.
+    status : Status
+        The same as a code.
     warnings : list of str
         What is doubtful about the result.
     """
@@ -46,6 +79,7 @@ class Fit:
     unknowns: dict[str, float]
     seconds: float
     stopped: str
+    status: Status
     warnings: list[str]
 
     @property
@@ -58,16 +92,260 @@ class Fit:
         found = "".join(f", {name}={value:.4g}" for name, value in self.unknowns.items())
         return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}, {self.stopped})"
 
+    def residuals(self, points: Tensor | Sample, derivatives: str | Engine = "taylor") -> dict[str, Tensor]:
+        """What the model leaves of each equation, with the unknowns as they were found: see :meth:`Problem.residuals`."""
+        return self.problem.residuals(self.model, points, derivatives)
+
+    def predict(self, of: str | Sequence[str] | None = None, /, **coordinates: Any) -> Any:
+        """Evaluate the trained model, on NumPy arrays.
+
+        Parameters
+        ----------
+        of : str, or sequence of str, optional
+            Fields, derived quantities and their derivatives, such as ``"u"``, ``"u.x"``, ``"u.xt"``, ``"u.laplacian"``;
+            also as ``of="u.x"``, where no coordinate has that name. All fields by default.
+        **coordinates : array, or number
+            Each coordinate of the domain by name, in shapes that broadcast: ``run.predict(x=x[:, None], t=t)``.
+
+        Returns
+        -------
+        array, or dict of str to array
+            In the shape that the coordinates have together, in double precision. One array where ``of`` is a text, or
+            the problem has one field; a dict where several quantities were asked for.
+
+        Raises
+        ------
+        ValueError
+            If a coordinate is missing, unknown, no array of real numbers or outside of the domain, if the arrays do
+            not broadcast, or if there is no such quantity.
+
+        Examples
+        --------
+        >>> run.predict(x=0.5, t=[0.0, 0.5, 1.0])  # doctest: +SKIP
+        >>> run.predict(x=x[:, None], t=t, of=("u", "u.x"))["u.x"].shape  # doctest: +SKIP
+        """
+        names = self.problem.domain.names
+        if of is None and "of" not in names:
+            of = coordinates.pop("of", None)
+        points, shape = _points(self.problem, coordinates)
+        good = of is None or isinstance(of, str | list | tuple)
+        wanted = [of] if isinstance(of, str) else list(self.problem.fields if of is None else of) if good else []
+        good = bool(wanted) and all(isinstance(what, str) for what in wanted)
+        require(good, "of", "the name of a quantity, or several", of)
+        equations = {what: _quantity(what, self.problem) for what in wanted}
+        asking = replace(self.problem, equations=equations, conditions={}, exact=None)
+        with torch.no_grad():
+            blocks = [asking.residuals(self.model, block) for block in points.split(BLOCK)]
+        found = {
+            what: torch.cat([block[what] for block in blocks]).cpu().double().numpy().reshape(shape) for what in wanted
+        }
+        return found[wanted[0]] if isinstance(of, str) or (of is None and len(wanted) == 1) else found
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the run to a file: the weights, the unknowns, the history, and why it ended.
+
+        Nothing is pickled but tensors, numbers and texts; equations are functions, so the problem is not in the file.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be written.
+        """
+        require(isinstance(path, str | os.PathLike), "path", "the name of a file such as 'run.pt'", path)
+        content = {
+            "blueprint": blueprint(self.model),
+            "weights": self.model.state_dict(),
+            "identity": _identity(self.problem),
+            "error": self.error,
+            "history": {name: torch.from_numpy(np.ascontiguousarray(column)) for name, column in self.history.items()},
+            "unknowns": dict(self.unknowns),
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+            "status": self.status.name,
+            "warnings": list(self.warnings),
+        }
+        try:
+            write_whole(Path(path), packed(content, FORMAT))
+        except OSError as error:
+            raise ValueError(f"The run cannot be written to '{path}' ({error.strerror or error}): name another file.") from None
+
+    @staticmethod
+    def load(path: str | os.PathLike[str], problem: Problem, model: nn.Module | None = None) -> Fit:
+        """Read a run that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+        problem : Problem
+            The one that was solved, made anew. Its first guesses do not matter.
+        model : Module, optional
+            A model of the same shape, whose weights are overwritten. Not needed for :class:`MLP` and
+            :class:`ModifiedMLP` with the embeddings of pinnedu: those are built from the file.
+
+        Returns
+        -------
+        Fit
+            ``fit(run.model, problem, ..., after=run)`` goes on from it.
+
+        Raises
+        ------
+        ValueError
+            If the file cannot be read or is no saved run, if it is of another problem, or if the model does not fit.
+        """
+        require(isinstance(path, str | os.PathLike), "path", "the name of a file such as 'run.pt'", path)
+        require(isinstance(problem, Problem), "problem", "a Problem", problem)
+        require(model is None or isinstance(model, nn.Module), "model", "a torch.nn.Module", model)
+        try:
+            found = unpacked(Path(path).read_bytes(), FORMAT)
+        except OSError as error:
+            raise ValueError(f"'{path}' cannot be read ({error.strerror}): name the file of a run.") from None
+        except ValueError:
+            raise ValueError(f"'{path}' is no run that this version of pinnedu saved, or it is damaged.") from None
+        for what, value in _identity(problem).items():
+            if found["identity"][what] != value:
+                raise ValueError(f"'{path}' is of another problem ({what}: {found['identity'][what]} there, {value} here).")
+        if model is None:
+            model = built(found["blueprint"], problem)
+        if model is None:
+            raise ValueError(f"'{path}' has a model that is not pinnedu's own: build it again, and give it as model=.")
+        try:
+            model.load_state_dict(found["weights"])
+        except RuntimeError as error:
+            lines = " ".join(str(error).split())
+            raise ValueError(f"The model does not fit the weights in '{path}': {lines[:200]}") from None
+        model.to(next((weight.dtype for weight in found["weights"].values() if weight.is_floating_point()), None))
+        return Fit(
+            model,
+            replace(problem, unknowns=found["unknowns"]) if problem.unknowns else problem,
+            found["error"],
+            {name: column.numpy() for name, column in found["history"].items()},
+            found["unknowns"],
+            found["seconds"],
+            found["stopped"],
+            Status[found["status"]],
+            found["warnings"],
+        )
+
+
+def _identity(problem: Problem) -> dict[str, str]:
+    """What a problem must have for a saved run to be one of it."""
+    return {
+        "coordinates": ", ".join(problem.domain.names),
+        "fields": ", ".join(problem.fields),
+        "terms": ", ".join(problem.terms),
+        "unknowns": ", ".join(problem.unknowns),
+    }
+
+
+def _points(problem: Problem, coordinates: Mapping[str, Any]) -> tuple[Tensor, tuple[int, ...]]:
+    """Points (N, d) of coordinates by name, and the shape that these have together."""
+    names = problem.domain.names
+    if set(coordinates) != set(names):
+        given = ", ".join(coordinates) or "none"
+        raise ValueError(f"predict needs each coordinate by name, {', '.join(f'{name}=...' for name in names)}; given: {given}.")
+    columns = []
+    for name in names:
+        value = coordinates[name]
+        try:
+            column = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
+            good = column.dtype.kind in "iuf" and bool(np.isfinite(column).all())
+        except (TypeError, ValueError):
+            good = False
+        require(good, name, "a number or an array of finite real numbers", value)
+        columns.append(column.astype(np.float64))
+    try:
+        together = np.broadcast_arrays(*columns)
+    except ValueError:
+        shapes = ", ".join(f"{name} {column.shape}" for name, column in zip(names, columns, strict=True))
+        raise ValueError(f"The coordinates have shapes that do not broadcast: {shapes}.") from None
+    points = torch.from_numpy(np.stack([column.reshape(-1) for column in together], axis=1))
+    if len(points) and (outside := int((~problem.domain.contains(points)).sum())):
+        raise ValueError(f"{outside} of {len(points)} points lie outside of {problem.domain!r}: the model was not trained there.")
+    return points, together[0].shape
+
+
+def _quantity(what: str, problem: Problem) -> Callable[..., Any]:
+    """A function for the text ``field.derivative``, in the language of equations."""
+    name, *path = what.split(".")
+    if name not in problem.quantities:
+        raise ValueError(f"There is no field {shown(name)}: predict knows {', '.join(problem.quantities)}.")
+
+    def evaluate(**arguments: Any) -> Any:
+        value = arguments[name]
+        for part in path:
+            value = getattr(value, part)
+        return value() if callable(value) else value
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    evaluate.__signature__ = inspect.Signature([inspect.Parameter(name, keyword)])  # type: ignore[attr-defined]
+    return evaluate
+
+
+def joined(fits: Sequence[Fit]) -> dict[str, np.ndarray]:
+    """The histories of several runs as one: "step" and "seconds" go on counting. Columns that not all have are left out."""
+    names = [name for name in fits[0].history if all(name in run.history for run in fits)]
+    history = {name: np.concatenate([run.history[name] for run in fits]) for name in names}
+    history["step"] = np.arange(1, len(history["step"]) + 1)
+    before = np.cumsum([0.0, *(run.seconds for run in fits)])
+    history["seconds"] = np.concatenate([run.history["seconds"] + start for run, start in zip(fits, before, strict=False)])
+    return history
+
 
 @dataclass(frozen=True)
 class State:
-    """What a callback sees after each step: return True to stop, or a sentence saying why."""
+    """What a callback sees after each step: return True to stop, or a sentence saying why.
+
+    Attributes
+    ----------
+    step : int
+    seconds : float
+        Of training.
+    model : Module
+    problem : Problem
+    objective : Objective
+    optimizer : object
+        As it was given to ``fit``.
+    row : Tensor
+        The terms that the step started from, in the order of ``problem.terms``.
+    weights : sequence of float
+        Of the terms, in this step.
+    fresh : dict of step to float
+        The loss on fresh points, at the steps that were looked at.
+    unknowns : dict of name to Tensor
+        The unknown parameters as the step left them.
+
+    Examples
+    --------
+    Curves for TensorBoard, of a run with ``callbacks=[to_tensorboard]``:
+
+    >>> from torch.utils.tensorboard import SummaryWriter  # doctest: +SKIP
+    >>> writer = SummaryWriter("runs/heat")  # doctest: +SKIP
+    >>> def to_tensorboard(state):
+    ...     if state.step % 10 == 0:
+    ...         writer.add_scalar("loss", state.loss, state.step)
+    ...         writer.add_scalars("terms", state.terms, state.step)
+    """
 
     step: int
     seconds: float
     model: nn.Module
     problem: Problem
     objective: Objective
+    optimizer: Any
+    row: Tensor
+    weights: Sequence[float]
+    fresh: Mapping[int, float]
+    unknowns: Mapping[str, Tensor]
+
+    @cached_property
+    def terms(self) -> dict[str, float]:
+        """The terms that the step started from, by name: half mean squares, unweighted. Costs no evaluation."""
+        return dict(zip(self.problem.terms, self.row.tolist(), strict=True))
+
+    @cached_property
+    def loss(self) -> float:
+        """The loss that the step started from, the weighted sum of the terms. Costs no evaluation."""
+        return sum(weight * term for weight, term in zip(self.weights, self.terms.values(), strict=True))
 
 
 def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = None) -> float:
@@ -76,8 +354,8 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     Parameters
     ----------
     points : Tensor (N, d), optional
-        Where to compare; by default a grid of about 10,000 points with the faces in it, or a Sobol
-        set of 10,000 points in more than three dimensions and in a ball.
+        Where to compare; by default the domain's ``evaluation_points()``: in a box a grid of about 10,000
+        points with the faces in it, a Sobol set in more than three dimensions and in other shapes.
 
     Returns
     -------
@@ -87,7 +365,7 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
     require(isinstance(problem, Problem), "problem", "a Problem", problem)
     if points is None:
-        points = evaluation_points(problem)
+        points = problem.domain.evaluation_points()
     problem.domain.check_points(points)
     points = points.to(next(model.parameters(), points))
     exact = problem.solution(points)
@@ -95,11 +373,3 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
         found = problem.values(model, points, list(exact))
     difference = torch.stack([found[name] - value for name, value in exact.items()])
     return float(torch.linalg.norm(difference) / torch.linalg.norm(torch.stack(list(exact.values()))))
-
-
-def evaluation_points(problem: Problem, count: int = 10_201) -> Tensor:
-    """Dense points for judging a model, (N, d): a grid, or a Sobol set above three dimensions and in a ball."""
-    dim = problem.domain.dim
-    if dim > 3 or isinstance(problem.domain, Ball):
-        return problem.domain.sample(count, "sobol", generator=torch.Generator().manual_seed(0))
-    return problem.domain.grid(max(2, round(count ** (1 / dim))))

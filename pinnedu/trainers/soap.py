@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, require, whole
-from pinnedu.domain import check_resample
-from pinnedu.trainers.optimizers import Step, TorchStep, _check_rate
+from pinnedu.sampling import check_resample
+from pinnedu.trainers.optimizers import Step, TorchStep, check_rate
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class SOAP:
     resample: int = 1
 
     def __post_init__(self) -> None:
-        _check_rate(self.lr)
+        check_rate(self.lr)
         good = isinstance(self.betas, tuple | list) and len(self.betas) == 2
         good = good and all(0 <= as_number(beta) < 1 for beta in self.betas)
         require(good, "betas", "two numbers in [0, 1)", self.betas)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import require
+from pinnedu.parameters import assign, vector
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
-from pinnedu.trainers.gauss_newton import GaussNewton, _LevenbergMarquardt, _Tangent
+from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
@@ -61,7 +62,7 @@ class SPRING(GaussNewton):
         return _Spring(self, model)
 
 
-class _Spring(_LevenbergMarquardt):
+class _Spring(LevenbergMarquardt):
     """Levenberg-Marquardt with the Jacobian in factors."""
 
     options: SPRING
@@ -79,10 +80,12 @@ class _Spring(_LevenbergMarquardt):
         else:
             pull = self.options.momentum * self.last
             self.last = pull + tangent.solve(tangent.residual + tangent.image(pull))
-        self.move(self.last)
-        return objective.first_terms()
+        # What is not finite is no step; said by where(), no GPU has to wait for the answer.
+        self.last = torch.where(torch.isfinite(self.last).all(), self.last, torch.zeros_like(self.last))
+        assign(self.weights, vector(self.weights) + self.last)
+        return objective.linearized_terms
 
-    def tangent(self, objective: Objective) -> _Tangent:
+    def tangent(self, objective: Objective) -> Tangent:
         rows, columns = sum(len(points) for points in objective.sample.values()), sum(map(Tensor.numel, self.weights))
         if objective.team is not ALONE or rows >= columns:
             return super().tangent(objective)
@@ -97,7 +100,7 @@ class _Spring(_LevenbergMarquardt):
             return super().tangent(objective)
 
 
-class FactoredTangent(_Tangent):
+class FactoredTangent(Tangent):
     """The tangent of few residuals by many weights: solves with J J^T, multiplies with J by its factors."""
 
     def __init__(self, factors: FactoredJacobian) -> None:

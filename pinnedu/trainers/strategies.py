@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import as_number, is_whole, reason, require, shown, whole
-from pinnedu.conditions import Observed, On, Periodic
-from pinnedu.domain import Box, Points
+from pinnedu.conditions import Condition, On, Scope
+from pinnedu.domain import Box, Domain
 from pinnedu.equations import Arguments
 from pinnedu.problem import Problem
+from pinnedu.sampling import Points
+from pinnedu.trainers.composite import Blend, Piecewise, intervals
 from pinnedu.trainers.loop import fit
-from pinnedu.trainers.pieces import Blend, Piecewise, intervals
-from pinnedu.trainers.record import Fit, relative_error
+from pinnedu.trainers.record import Fit, Status, joined, relative_error
 
 Build = Callable[[Problem], nn.Module]
 """Makes a model for a problem, such as ``lambda problem: MLP(problem, (20, 20))``."""
@@ -95,8 +96,8 @@ def curriculum(
         for problem in problems:
             yield model, problem
 
-    fits, stopped = _follow(stages(), len(problems), "stage", optimizer, steps, options)
-    return _gather(model, problems[-1], fits, stopped, "stage")
+    fits, stopped, status = _follow(stages(), len(problems), "stage", optimizer, steps, options)
+    return _gather(model, problems[-1], fits, stopped, status, "stage")
 
 
 def march(
@@ -175,9 +176,9 @@ def march(
             whole.append(start, model)
             yield model, window
 
-    fits, stopped = _follow(windows_of(), len(edges) - 1, "window", optimizer, steps, options, seed)
+    fits, stopped, status = _follow(windows_of(), len(edges) - 1, "window", optimizer, steps, options, seed)
     del whole.starts[len(fits) :], whole.models[len(fits) :]
-    return _gather(whole, problem, fits, stopped, "window")
+    return _gather(whole, problem, fits, stopped, status, "window")
 
 
 def decompose(
@@ -234,8 +235,9 @@ def decompose(
         whole(count, f"The number of parts along {name}")
     if not 0 < as_number(overlap) <= 1:
         raise ValueError(f"The overlap is a share of a part's length, above 0 and at most 1, not {shown(overlap)}.")
-    rows = {name: intervals(*problem.domain.bounds[name], count, overlap) for name, count in parts.items()}
-    model = Blend(problem.domain, rows, lambda box: _made(build, replace(problem, domain=box, conditions={})))
+    box = Box(**problem.domain.bounds)
+    rows = {name: intervals(*box.bounds[name], count, overlap) for name, count in parts.items()}
+    model = Blend(box, rows, lambda box: _made(build, replace(problem, domain=box, conditions={})))
     run = fit(model, problem, optimizer=optimizer, steps=steps, **options)
     return Staged(**vars(run), fits=[run])
 
@@ -248,7 +250,7 @@ class Seam(On):
 
     Parameters
     ----------
-    condition : On
+    condition : On, or one like it
     problem : Problem
         The whole one.
     model : Module
@@ -257,12 +259,15 @@ class Seam(On):
         Where the next window starts.
     """
 
-    def __init__(self, condition: On, problem: Problem, model: nn.Module, /, **fixed: float) -> None:
+    def __init__(self, condition: Condition, problem: Problem, model: nn.Module, /, **fixed: float) -> None:
         super().__init__(equation=condition.equation, **fixed)
         self.before = replace(problem, conditions={"seam": On(equation=condition.equation, **condition.fixed)})
         self.model = model
-        count = self.targets(problem.domain.grid(2)).shape[1]
-        self.values = tuple(f"f(u) {k}" for k in range(1, count + 1))  # names of the columns behind the coordinates
+        points = self.before.sample(Points(1, 2), generator=torch.Generator().manual_seed(0))["seam"]
+        self.count = self.targets(points).shape[1]
+
+    def columns(self, domain: Domain) -> tuple[str, ...]:
+        return (*super().columns(domain), *(f"f(u) {k}" for k in range(1, self.count + 1)))
 
     def targets(self, points: Tensor) -> Tensor:
         """What f makes of the model, (N, number of equations in f)."""
@@ -270,45 +275,42 @@ class Seam(On):
             found = self.before.residuals(self.model, {"seam": points})["seam"]
         return found.reshape(-1, len(points)).T.to(points)
 
-    def points(self, name: str, problem: Problem, points: Points, generator: torch.Generator | None) -> Tensor:
-        drawn = super().points(name, problem, points, generator)
+    def points(self, name: str, domain: Domain, points: Points, generator: torch.Generator | None) -> Tensor:
+        drawn = super().points(name, domain, points, generator)
         return torch.cat([drawn, self.targets(drawn)], dim=1)
 
-    def blocks(self, name: str, arguments: Arguments, problem: Problem, data: Tensor) -> list[Tensor]:
-        here = super().blocks(name, arguments, problem, data)
-        return [value - target for value, target in zip(here, data.unbind(dim=1), strict=True)]
+    def blocks(self, name: str, arguments: Arguments, data: Tensor, scope: Scope) -> list[Tensor]:
+        here = super().blocks(name, arguments, data, scope)
+        return [value - target for value, target in zip(here, data[:, -self.count :].unbind(dim=1), strict=True)]
 
 
 def _window(problem: Problem, time: str, start: float, end: float, before: nn.Module | None) -> Problem:
     """The problem on an interval of time, starting from what the model before says, if there is one."""
-    box = Box(**problem.domain.bounds | {time: (start, end)})
+    box = Box(**{**problem.domain.bounds, time: (start, end)})
     conditions: dict[str, Any] = {}
     for name, condition in problem.conditions.items():
-        if isinstance(condition, Observed):
-            inside = box.contains(condition.where)
-            if inside.any():
-                values = {key: value[inside] for key, value in condition.values.items()}
-                conditions[name] = Observed(condition.where[inside], **values)
-        elif before is not None and isinstance(condition, On) and time in condition.fixed:
+        if before is not None and time in condition.fixed:
             conditions[name] = Seam(condition, problem, before, **condition.fixed | {time: start})
-        else:
-            conditions[name] = condition
+        elif (part := condition.restrict(box)) is not None:
+            conditions[name] = part
     return replace(problem, domain=box, conditions=conditions)
 
 
 def _check_forward(problem: Problem, time: str) -> None:
     """Raise ValueError unless the problem can be solved forward in time."""
-    low, _ = problem.domain.bounds[time]
+    if not isinstance(problem.domain, Box):
+        raise ValueError(f"march cuts a Box into windows, and the domain is {shown(problem.domain)}.")
+    low, high = problem.domain.bounds[time]
     initial = False
     for name, condition in problem.conditions.items():
-        if isinstance(condition, Periodic) and condition.coordinate == time:
+        ends = condition.ends(problem.domain, time)
+        if set(ends) == {low, high}:
             raise ValueError(f"march goes forward in {time}, but {name!r} ties its two ends.")
-        if isinstance(condition, On) and time in condition.fixed:
-            if condition.fixed[time] != low:
-                raise ValueError(
-                    f"march goes forward from {time} = {low:g}, but {name!r} holds at {time} = {condition.fixed[time]:g}."
-                )
-            initial = True
+        if any(end != low for end in ends):
+            raise ValueError(f"march goes forward from {time} = {low:g}, but {name!r} holds at {time} = {ends[0]:g}.")
+        if (ends and time not in condition.fixed) or condition.whole:
+            raise ValueError(f"march carries conditions such as On({time}={low:g}, ...) on: {name!r} is none; write it so.")
+        initial = initial or bool(ends)
     if not initial:
         raise ValueError(f"march needs an initial condition, such as On({time}={low:g}, equation=...).")
     if problem.unknowns:
@@ -359,8 +361,8 @@ def _follow(
     steps: int | Sequence[int],
     options: dict[str, Any],
     seed: int | None = None,
-) -> tuple[list[Fit], str]:
-    """Fit one stage after the other; the fits, and why there are no more."""
+) -> tuple[list[Fit], str, Status]:
+    """Fit one stage after the other; the fits, and why there are no more, in a sentence and as a code."""
     each = list(steps) if isinstance(steps, Sequence) else [steps] * count
     if len(each) != count:
         raise ValueError(f"steps needs one number for each of the {count} {what}s, not {len(each)}.")
@@ -373,34 +375,37 @@ def _follow(
                 own["checkpoint"] = Path(path).with_stem(f"{Path(path).stem}-{k + 1}")
             if seed is not None:
                 own["seed"] = seed + k
+            if fits and problem.unknowns:  # they go on from what was found, as the weights do
+                problem = replace(problem, unknowns={**problem.unknowns, **fits[-1].unknowns})
             run = fit(model, problem, optimizer=optimizer, steps=each[k], **own)
             fits.append(run)
             # After an interruption, or where the loss became no number, going on would build on sand.
-            if run.stopped.startswith("interrupted") or "restored" in run.stopped:
-                return fits, f"{what} {k + 1} of {count}: {run.stopped}"
+            if not run.status.good:
+                return fits, f"{what} {k + 1} of {count}: {run.stopped}", run.status
     except KeyboardInterrupt:
         if not fits:
             raise
-        return fits, f"interrupted before {what} {len(fits) + 1} of {count}"
-    return fits, f"all {count} {what}s done"
+        return fits, f"interrupted before {what} {len(fits) + 1} of {count}", Status.INTERRUPTED
+    return fits, f"all {count} {what}s done", Status.STEPS
 
 
-def _gather(model: nn.Module, problem: Problem, fits: list[Fit], stopped: str, what: str) -> Staged:
+def _gather(
+    model: nn.Module, problem: Problem, fits: list[Fit], stopped: str, status: Status, what: str
+) -> Staged:
     """Put the records of all fits into one, and measure the whole."""
-    names = [name for name in fits[0].history if all(name in run.history for run in fits)]
-    history = {name: np.concatenate([run.history[name] for run in fits]) for name in names}
+    history = joined(fits)
     history["stage"] = np.concatenate([np.full(len(run.history["step"]), k) for k, run in enumerate(fits, start=1)])
-    history["step"] = np.arange(1, len(history["step"]) + 1)
-    before = np.cumsum([0.0, *(run.seconds for run in fits)])
-    history["seconds"] = np.concatenate([run.history["seconds"] + start for run, start in zip(fits, before, strict=False)])
+    if problem.unknowns:
+        problem = replace(problem, unknowns=fits[-1].unknowns)
     return Staged(
         model,
         problem,
         None if problem.exact is None else relative_error(model, problem),
         history,
         dict(fits[-1].unknowns),
-        float(before[-1]),
+        sum(run.seconds for run in fits),
         stopped,
+        status,
         [f"{what} {k}: {warning}" for k, run in enumerate(fits, start=1) for warning in run.warnings],
         fits,
     )

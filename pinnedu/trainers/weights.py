@@ -1,7 +1,7 @@
 """Weights of the loss that are chosen while training goes on.
 
 A strategy is asked before each step, on that step's points, and may set the weights of the terms
-(``objective.weights``) or of single points (``objective.shares``). During the step they stand still: whatever
+(``objective.loss_weights``) or of single points (``objective.point_weights``). During the step they stand still: whatever
 the optimizer, it lowers one function.
 """
 
@@ -10,17 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pinnedu.checks import as_number, is_whole, shown
-from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.jacobian import jacobian
+from pinnedu.parameters import gradient, trainable_parameters
 from pinnedu.problem import Problem
-
-if TYPE_CHECKING:
-    from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.objective import Objective
 
 
 class Weighting(Protocol):
@@ -63,7 +62,7 @@ class _Balance(ABC):
     def update(self, objective: Objective, step: int) -> None:
         if (step - 1) % self.every == 0:
             sizes = self.sizes(objective.together())  # all processes find the same
-            objective.weights = balanced(objective.weights, sizes, self.momentum if step > 1 else 0.0)
+            objective.loss_weights = balanced(objective.loss_weights, sizes, self.momentum if step > 1 else 0.0)
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ class Causal:
         means = sums / place.bincount(minlength=self.chunks).clamp_min(1)
         earlier = torch.cat([means.new_zeros(1), means[:-1].cumsum(dim=0)])
         values = torch.exp(-float(self.epsilon) * earlier)
-        objective.shares = {
+        objective.point_weights = {
             name: replace(windows, values=values, average=_mean(values[place], square))
             for name, square in squares.items()
         }
@@ -220,21 +219,19 @@ class Windows:
 
 def gradient_norms(objective: Objective) -> dict[str, float]:
     """The norm of the gradient of each term, without its weight."""
-    weights = list(weights_of(objective.model).values())
-    norms = {}
-    for name, term in zip(objective.problem.terms, objective.shared_terms(), strict=True):
-        gradients = torch.autograd.grad(
-            term, weights, retain_graph=True, allow_unused=True, materialize_grads=True
-        )
-        norms[name] = float(torch.cat([gradient.reshape(-1) for gradient in gradients]).norm())
-    return norms
+    weights = list(trainable_parameters(objective.model).values())
+    terms = objective.weighted_terms(objective.residuals())
+    return {
+        name: float(gradient(term, weights, keep=True).norm())
+        for name, term in zip(objective.problem.terms, terms, strict=True)
+    }
 
 
 def kernel_traces(objective: Objective) -> dict[str, float]:
     """The trace of each term's tangent kernel, divided by its number of residuals."""
     found = jacobian(objective.model, objective.problem, objective.sample)
     return {
-        name: float((objective.share(name, residual) * rows.square().sum(dim=1)).mean())
+        name: float((objective.weights_of_points(name, residual) * rows.square().sum(dim=1)).mean())
         for name, (residual, rows) in found.items()
     }
 

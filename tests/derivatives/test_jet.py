@@ -102,6 +102,19 @@ AS_WRITTEN = {
     "modules": lambda h: nn.Sequential(nn.Tanh(), nn.SiLU(), nn.GELU(), nn.Sigmoid(), nn.Softplus(beta=2))(h),
     "gelu by tanh": lambda h: F.gelu(h, approximate="tanh"),
     "select": lambda h: h.select(1, 0).unsqueeze(1) * h,
+    "choices": lambda h: torch.where(h > 1, h**2, torch.where(h < 0.9, 3.0, OTHER * h)) * (h >= 0.8) + (h <= 1.1) * h,
+    "equality": lambda h: (h == h) * h + (h != 1.0) * h**2 + h * torch.eq(h, 0.0),
+    "comparison functions": lambda h: h * (torch.gt(h, 1) ^ h.ge(0.9)) + h * (torch.lt(h, 1.1) ^ h.le(0.95)) + torch.ne(h, 0) * h,
+    "comparisons by their long names": lambda h: h * (torch.greater(h, 1) ^ torch.greater_equal(h, 0.9))
+    + h**2 * (torch.less(h, 1) ^ torch.less_equal(h, 0.9)) * torch.not_equal(h, 1) * torch.isfinite(h) * ~torch.isnan(h),
+    "steps": lambda h: h * (torch.floor(3 * h) + torch.ceil(2 * h) + torch.round(4 * h) + torch.trunc(5 * h) + torch.sign(h - 1)),
+    "remainders": lambda h: (h % 0.3) * torch.remainder(h, 0.7) + torch.fmod(-h, 0.4),
+    "bounds": lambda h: torch.clamp(h, 0.9, 1.1) + h.clamp(min=1) * torch.clip(h, max=1.05) + torch.maximum(h, 2 - h)
+    + torch.minimum(h, OTHER) * torch.maximum(OTHER - 0.5, h),
+    "constants like it": lambda h: h * torch.ones_like(h) + torch.zeros_like(h) + torch.full_like(h, 2) * h * h.detach(),
+    "unary plus": lambda h: +h,
+    "axis in place of dim": lambda h: torch.cat([h, h**2], axis=1)[:, ::2] + h.sum(axis=1, keepdim=True),
+    "boolean masks": lambda h: h[:, torch.tensor([True, False])] * h,
 }
 
 
@@ -148,6 +161,35 @@ def test_integer_powers_are_exact_at_zero():
     assert [float(value.max()) for value in values.values()] == [0, 0, 0, 0, factorial(4), 0]
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x**9, lambda x: abs(x) ** 2.5, lambda x: abs(x) ** 3.5, torch.abs, lambda x: x**2.0, lambda x: x**12, torch.relu],
+)  # fmt: skip
+def test_powers_and_kinks_at_zero_are_as_autograd_has_them(function):
+    points = torch.tensor([[0.0, 0.3], [0.0, 0.0], [-0.4, 0.0], [0.7, -0.2]], dtype=torch.float64)
+
+    class Model(nn.Module):
+        def forward(self, points):
+            return function(points)
+
+    requests = [(i, (j, k)) for i in (0, 1) for j in range(3) for k in range(3 - j)] + [(0, Laplacian((0, 1)))]
+    found, expected = taylor(Model(), points, requests), nested_autograd(Model(), points, requests)
+    for request in requests:
+        torch.testing.assert_close(found[request], expected[request], rtol=1e-12, atol=1e-14)
+
+
+def test_a_tape_is_handed_on_and_belongs_to_one_jet():
+    tape = []
+    plan = Plan.of(frozenset([(1, 0)]), 2)
+    jet, other = Jet.seed(POINTS, plan, tape), Jet.seed(POINTS, plan)
+    for made in (jet + 1, 2 * torch.sin(jet), jet[:, :1], torch.cat([jet, OTHER], 1), jet**2.5, jet.unbind(1)[0], abs(jet)):
+        assert made.tape is tape
+    assert F.linear(other, MIX).tape is None
+    assert tape == []
+    F.linear(jet, MIX)
+    assert [call.weight is MIX for call in tape] == [True]
+
+
 def test_no_rule_is_without_a_test(monkeypatch):
     used = set()
 
@@ -172,8 +214,9 @@ def test_no_rule_is_without_a_test(monkeypatch):
     for expression in AS_WRITTEN.values():
         expression(jet)
     both(torch.multiply)(jet)
+    _ = jet // 0.2 + torch.floor_divide(jet, 0.2)  # which autograd does not know
     # Names that torch and Python reach by others (a += b arrives as add), or that change a tensor's type.
-    never_asked_for = {"iadd", "isub", "imul", "itruediv", "rdiv", "rmatmul", "rtruediv", "float", "pos"}
+    never_asked_for = {"iadd", "isub", "imul", "itruediv", "rdiv", "rmatmul", "rtruediv", "float", "pos"}  # fmt: skip
     same = {rule for name, rule in rules.items() if name in used}
     assert {name for name, rule in rules.items() if rule not in same} - never_asked_for == set()
 
@@ -247,3 +290,131 @@ def test_an_operation_without_a_rule_is_named():
     for operation in (lambda: torch.pow(jet, OTHER), lambda: torch.matmul(jet, jet)):
         with pytest.raises(NoRule):
             operation()
+
+
+# --- Python's own protocols, and changes in place
+
+
+def sum_of_squares(h):
+    total = torch.zeros_like(h[:, :1])
+    for i in range(h.shape[1]):
+        total += h[:, i : i + 1] ** 2
+    return torch.cat([total, h[:, 1:]], dim=1)
+
+
+def aliased(h):
+    before = h * 2
+    h = before
+    h += 1
+    h *= 0.5
+    h -= OTHER
+    return torch.sin(before) * h
+
+
+def assigned(h):
+    h = h * 1
+    h[:, 0] = 2 * h[:, 1]
+    return h**2
+
+
+def column_in_place(h):
+    h = h * 1
+    h[:, :1].mul_(3)
+    return h
+
+
+def base_after_view(h):
+    h = h * 1
+    column = h[:, :1]
+    h.add_(1)
+    return h * column
+
+
+def in_place_functions(h):
+    h = h * 1
+    torch.sin_(h)
+    h.add_(1).pow_(2)
+    F.relu(h, inplace=True)
+    return h
+
+
+class Own(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return 3 * x**2 * gradient
+
+
+ODD = {
+    "sum of squares": sum_of_squares,
+    "aliased": aliased,
+    "in-place functions": in_place_functions,
+    "in-place modules": lambda h: nn.LeakyReLU(inplace=True)(h - 1.02),
+    "a number that decides": lambda h: h**2 if h.sum() > 0 else h,
+    "length": lambda h: h * len(h),
+}
+FALLS_BACK = {
+    "item assignment": assigned,
+    "a column changed in place": column_in_place,
+    "a changed base": base_after_view,
+    "float": lambda h: h * float(h[0, 0].detach() if isinstance(h, torch.Tensor) else h[0, 0]),
+    "bool": lambda h: h**2 if bool(h[0, 0]) else h,
+    "iteration": lambda h: torch.stack([row * row.sum() for row in h]),
+    "sort": lambda h: torch.sort(h, dim=1).values ** 2,
+    "max": lambda h: h.max(dim=1, keepdim=True).values * h,
+    "transposed": lambda h: (MIX @ h.T).T ** 2,
+    "einsum": lambda h: torch.einsum("ni,ij->nj", h, MIX) ** 2,
+    "masked": lambda h: h.masked_fill(h > 1, 0.5) ** 2,
+    "an attribute of tensors": lambda h: h**2 * h.element_size(),
+    "own function": lambda h: Own.apply(h * torch.ones((), requires_grad=True)),
+    "a keyword": lambda h: torch.sum(input=h, dim=1, keepdim=True) * h,
+    "what only a tensor is": lambda h: h**2 if isinstance(h, torch.Tensor) else torch.as_tensor(h),
+    "a bound that depends on the inputs": lambda h: torch.clamp(h, min=1.9 - h) ** 2,
+    "shapes": lambda h: h.view_as(OTHER) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_modules_by_rules(name):
+    assert_agree(Applied(ODD[name]))
+
+
+@pytest.mark.parametrize("name", FALLS_BACK)
+def test_odd_modules_fall_back_with_a_warning(name):
+    with pytest.warns(UserWarning, match="nested autograd is used for this model"):
+        assert_agree(Applied(FALLS_BACK[name]))
+
+
+@pytest.mark.parametrize("function", [lambda h: (h // 0.2) * h, lambda h: torch.floor_divide(h, 0.2) * h])
+def test_floor_division_is_constant_piece_by_piece(function):
+    """Autograd of torch has no derivative for it."""
+    model = Applied(lambda h: torch.floor(h / 0.2) * h, function)
+    assert_agree(model)
+
+
+def test_a_remainder_by_what_depends_on_the_inputs_has_no_rule():
+    jet = Jet.seed(POINTS, Plan.of(frozenset([(1, 0)]), 2))
+    for operation in (lambda: 2.5 % jet, lambda: jet % jet, lambda: torch.fmod(jet, jet), lambda: 2 // jet):
+        with pytest.raises(NoRule):
+            operation()
+
+
+def test_a_mean_over_all_points_is_a_number_for_each_of_them():
+    """Finite differences agree: one point more or less does not move it."""
+
+    class Centred(nn.Module):
+        def forward(self, points):
+            h = torch.sin(points)
+            return h - h.mean()
+
+    assert torch.allclose(taylor(Centred(), POINTS, [(0, (1, 0))])[0, (1, 0)], torch.cos(POINTS[:, 0]), rtol=1e-14)

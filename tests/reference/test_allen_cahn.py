@@ -72,9 +72,9 @@ def test_any_shape_and_order_of_points():
     [
         ((1.5, 0.5), {}, "x must lie in"),
         ((0.5, 1.5), {}, "t must lie in"),
-        ((0.5, 0.5, 0.0), {}, "diffusion must lie in"),
+        ((0.5, 0.5, 0.0), {}, "diffusion must be a finite number from 1e-05 to 1"),
         ((0.5, 0.5), {"points": 17}, "points must be even"),
-        ((0.5, 0.5), {"steps": 0}, "steps must lie between"),
+        ((0.5, 0.5), {"steps": 0}, "steps must be a whole number from 1 to 100000"),
         (([0.1, 0.2], [0.1, 0.2, 0.3]), {}, "must have shapes that broadcast"),
     ],
 )

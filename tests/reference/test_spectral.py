@@ -116,25 +116,25 @@ def test_advection_moves_the_profile_along():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: spectral.chebyshev(1), ValueError, "points must lie between 2 and 4096, but is 1"),
-        (lambda: spectral.chebyshev(4.0), TypeError, "points must be a whole number"),
-        (lambda: spectral.chebyshev(4, (1, 0)), ValueError, r"interval must be a pair \(low, high\)"),
+        (lambda: spectral.chebyshev(1), ValueError, "points must be a whole number from 2 to 4096, not 1"),
+        (lambda: spectral.chebyshev(4.0), ValueError, "points must be a whole number"),
+        (lambda: spectral.chebyshev(4, (1, 0)), ValueError, r"interval must be a pair of finite numbers \(low, high\)"),
         (lambda: spectral.heat([4.0], [1.0]), ValueError, "x must lie in"),
         (lambda: spectral.heat([1.0], [-1.0]), ValueError, "t must lie in"),
         (lambda: spectral.heat([], [1.0]), ValueError, "x must be a non-empty one-dimensional array"),
-        (lambda: spectral.heat(np.zeros((2, 2)), [1.0]), ValueError, r"but has shape \(2, 2\)"),
-        (lambda: spectral.heat([1.0], [1.0], diffusivity=-1), ValueError, "diffusivity must lie in"),
+        (lambda: spectral.heat(np.zeros((2, 2)), [1.0]), ValueError, r"not one of shape \(2, 2\)"),
+        (lambda: spectral.heat([1.0], [1.0], diffusivity=-1), ValueError, "diffusivity must be a positive number"),
         (
             lambda: spectral.heat([1.0], [1.0], initial=lambda x: x[:3]),
             ValueError,
             "one value for each of the 20 points",
         ),
-        (lambda: spectral.heat([1.0], [1.0], rtol=0.0), ValueError, "rtol must lie in"),
+        (lambda: spectral.heat([1.0], [1.0], rtol=0.0), ValueError, "rtol must be a finite number from"),
         (lambda: spectral.burgers([1.0], [1.0], points=33), ValueError, "take 34"),
         (lambda: spectral.burgers([1.0], [1.0], basis="wavelet"), ValueError, "basis must be one of"),
-        (lambda: spectral.burgers([1.0], [1.0], nu=0.0), ValueError, "nu must lie in"),
+        (lambda: spectral.burgers([1.0], [1.0], nu=0.0), ValueError, "nu must be a positive number"),
         (lambda: spectral.poisson([1.0], lambda x: np.nan * x), ValueError, "must be finite"),
-        (lambda: advection.exact(0.0, 0.0, 1.0, period=0.0), ValueError, "period must lie in"),
+        (lambda: advection.exact(0.0, 0.0, 1.0, period=0.0), ValueError, "period must be a positive number"),
     ],
 )
 def test_bad_input(call, error, message):

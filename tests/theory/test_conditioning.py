@@ -132,7 +132,7 @@ def test_predicted_steps_suffice():
         (lambda: condition_number(np.ones((2, 3))), r"A must be a square matrix, and its shape is \(2, 3\)"),
         (lambda: condition_number([[1.0, 2.0], [0.0, 1.0]]), "A must be symmetric"),
         (lambda: condition_number([[np.nan]]), "A must hold finite numbers"),
-        (lambda: gradient_descent(np.eye(2), np.zeros(3), 5), r"b must have the shape \(2,\)"),
+        (lambda: gradient_descent(np.eye(2), np.zeros(3), 5), r"b must be of shape \(2,\)"),
         (lambda: gradient_descent(np.eye(2), np.zeros(2), 0), "steps must be a whole number"),
         (
             lambda: gradient_descent(np.eye(2), np.zeros(2), 5, rate=2.5),

@@ -394,3 +394,63 @@ def test_ctrl_c_waits_for_the_end_of_the_step_and_the_run_can_be_resumed(tmp_pat
     whole = start("LBFGS", problem=heat)
     assert np.array_equal(run.history["loss"], whole.history["loss"][:12])
     assert same(start("LBFGS", problem=heat, checkpoint=path), whole)
+
+
+# --- random engines, and options that no repr shows
+
+
+@pytest.mark.parametrize("seed", [0, None])
+def test_random_derivatives_go_on_to_the_last_bit_also_when_steps_are_added(seed, tmp_path):
+    from pinnedu.derivatives import hutchinson
+
+    problem = Problem(problems.heat().domain, {"poisson": lambda u: u.laplacian("x", "t") - 1})
+
+    def run(steps, **options):
+        torch.manual_seed(5)
+        return start("Adam", steps, problem, derivatives=hutchinson(2, seed=seed), checkpoint_every=0, **options)
+
+    whole = run(24)
+    path = tmp_path / "run.pt"
+    with pytest.raises(RuntimeError, match="killed"):
+        run(24, checkpoint=path, callbacks=[die_at(9)])
+    assert same(run(24, checkpoint=path), whole)
+    shorter = tmp_path / "shorter.pt"
+    run(10, checkpoint=shorter)
+    longer = run(24, checkpoint=shorter)
+    assert np.array_equal(longer.history["loss"], whole.history["loss"])
+
+
+def test_options_that_the_optimizer_or_the_engine_hides_are_compared(tmp_path):
+    from pinnedu.derivatives import hutchinson
+
+    heat = problems.heat()
+    poisson = Problem(heat.domain, {"poisson": lambda u: u.laplacian("x", "t") - 1})
+
+    def run(problem, rate, name, **options):
+        fit(
+            MLP(problem, (4,)), problem, optimizer=lambda weights: torch.optim.SGD(weights, lr=rate), steps=3,
+            points=FEW, seed=0, checkpoint=tmp_path / name, **options,
+        )  # fmt: skip
+
+    run(heat, 1e-3, "rate")
+    with pytest.raises(ValueError, match=r"options of the optimizer: lr 0\.001.* there, lr 0\.1"):
+        run(heat, 1e-1, "rate")
+    run(poisson, 1e-3, "probes", derivatives=hutchinson(2, seed=0))
+    with pytest.raises(ValueError, match=r"derivatives: Hutchinson\(probes=2.*there, Hutchinson\(probes=3"):
+        run(poisson, 1e-3, "probes", derivatives=hutchinson(3, seed=0))
+
+
+def test_a_schedule_goes_on_where_it_was(tmp_path):
+    from pinnedu.trainers import CosineDecay
+
+    problem, path = oscillator(), tmp_path / "run.pt"
+
+    def run(**options):
+        return fit(
+            MLP(problem, (4,)), problem, optimizer=Adam(1e-2, schedule=CosineDecay(20)), steps=20, points=FEW, seed=0,
+            checkpoint_every=0, **options,
+        )  # fmt: skip
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(checkpoint=path, callbacks=[die_at(9)])
+    assert same(run(checkpoint=path), run())

@@ -241,7 +241,9 @@ def test_a_rate_far_too_large_ends_with_finite_weights():
 def test_a_loss_that_is_no_number_from_the_start_is_named_by_gauss_newton_too(decay):
     problem = Problem(decay.domain, {"decay": lambda u: u.t + nan})
     run = fit(small(problem), problem, optimizer=GaussNewton(resample=0), steps=5, points=FEW)
-    assert run.stopped == "the term 'decay' of the loss became nan at step 1; the weights of step 0 are restored"
+    first = "the term 'decay' of the loss became nan at the first weights, before any step"
+    assert run.stopped == f"{first}; the weights of step 0 are restored"
+    assert "Give these a scale or a bound, such as HardConstraint" in run.warnings[0]
 
 
 # --- the end of memory
@@ -303,3 +305,19 @@ def test_other_errors_are_not_hidden(decay, scripted):
 
     with pytest.raises(RuntimeError, match="a mistake"):
         fit(small(decay), decay, optimizer=scripted(act), steps=40, points=FEW)
+
+
+@pytest.mark.parametrize("optimizer", [GaussNewton(), Adam(1e-9)], ids=["GaussNewton", "Adam"])
+def test_an_equation_that_is_not_finite_before_any_step_is_not_a_matter_of_the_rate(optimizer):
+    problem = Problem(
+        Box(t=(0, 1)),
+        {"Arrhenius": lambda u: u.t - 7.2e10 * torch.exp(-8750.0 / u)},
+        {"start": On(t=0, equation=lambda u: u - 350)},
+    )
+    model = small(problem)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    run = fit(model, problem, optimizer=optimizer, steps=20, points=FEW)
+    assert run.stopped.startswith("the term 'Arrhenius' of the loss became inf at the first weights, before any step")
+    assert "smaller rate" not in run.warnings[0]
+    assert len(run.history["step"]) <= 1
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

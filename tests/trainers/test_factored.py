@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pinnedu import MLP, Box, HardConstraint, ModifiedMLP, Observed, On, Periodic, PeriodicEmbedding, Points, Problem
-from pinnedu.jacobian import weights_of
+from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers import Objective, factored
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors
 from pinnedu.trainers.matrix_free import GraphProducts
@@ -54,7 +54,7 @@ def objective_of(make, dtype=torch.float64, weights=None):
     model = make(problem)
     model.unknowns = nn.ParameterDict({"k": torch.tensor(0.5, dtype=torch.float64)})
     model = model.to(dtype)
-    return Objective(model, problem, problem.sample(Points(8, 4), dtype=dtype), weights=weights or {"one": 3.0})
+    return Objective(model, problem, problem.sample(Points(8, 4), dtype=dtype), loss_weights=weights or {"one": 3.0})
 
 
 def rows_of(objective):
@@ -67,12 +67,12 @@ def rows_of(objective):
 def test_products_are_those_of_the_rows(name, kind):
     objective = objective_of(MODELS[name])
     residual, rows = rows_of(objective)
-    terms = objective.first_terms()
+    terms = objective.linearized_terms
     products = (FactoredJacobian if kind == "factors" else GraphProducts)(objective)
     with torch.no_grad():  # the weights move while the products are in use
-        for weight in weights_of(objective.model).values():
+        for weight in trainable_parameters(objective.model).values():
             weight.mul_(2)
-    torch.testing.assert_close(objective.first_terms(), terms)
+    torch.testing.assert_close(objective.linearized_terms, terms)
     torch.testing.assert_close(products.residual, residual)
     right, left = torch.randn(3, rows.shape[1], dtype=rows.dtype), torch.randn(3, len(rows), dtype=rows.dtype)
     torch.testing.assert_close(products.image(right), right @ rows.T, rtol=1e-10, atol=1e-10)

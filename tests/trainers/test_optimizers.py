@@ -11,6 +11,7 @@ import torch
 import pinnedu
 from pinnedu import LBFGS, MLP, Adam, Box, GradientDescent, Observed, Points, Problem, fit
 from pinnedu.trainers import Objective
+from pinnedu.trainers.optimizers import Diverged, resolve
 
 POINTS = Points(40, 5)
 
@@ -213,4 +214,54 @@ def test_unknown_optimizers(decay, model, optimizer, message):
     before = weights(model).clone()
     with pytest.raises(ValueError, match=f"(?s){message}"):
         fit(model, decay, optimizer=optimizer(model), steps=2, points=POINTS)
+    assert torch.equal(weights(model), before)
+
+
+def test_lbfgs_evaluates_as_often_as_torchs_own_and_goes_the_same_way(decay, model, monkeypatch):
+    calls, plain = [0], Objective.loss_and_gradient
+
+    def counted(self, *args):
+        calls[0] += 1
+        return plain(self, *args)
+
+    points, by_hand, evaluations = Points(9, 1, method="grid"), copy.deepcopy(model), [0]
+    objective = Objective(by_hand, decay, decay.sample(points))
+    torchs = torch.optim.LBFGS(
+        by_hand.parameters(), max_iter=25, max_eval=10_000, history_size=50, tolerance_grad=0, tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )  # fmt: skip
+
+    def closure():
+        evaluations[0] += 1
+        torchs.zero_grad()
+        loss = 1e8 * objective.loss()
+        loss.backward()
+        return loss
+
+    torchs.step(closure)
+    monkeypatch.setattr(Objective, "loss_and_gradient", counted)
+    fit(model, decay, optimizer=LBFGS(), steps=25, points=points, progress=False)
+    assert torch.equal(weights(model), weights(by_hand))
+    assert calls[0] == evaluations[0]
+
+
+class Jump(torch.optim.SGD):
+    """Ends at infinity."""
+
+    def step(self, closure):
+        closure()
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(float("inf"))
+
+
+@pytest.mark.parametrize(
+    "optimizer", [GradientDescent(1e305), LBFGS(), Adam(1e-3), lambda w: Jump(w, lr=1.0)], ids=lambda o: type(o).__name__
+)
+def test_no_step_leaves_nan_or_infinity_in_the_weights(optimizer):
+    steep = Problem(Box(t=(0, 1)), {"steep": lambda u: 1e160 * torch.sqrt(u.value - u.value.detach()) + 1e5 * u})
+    model = MLP(steep, hidden=(3,))
+    before = weights(model)
+    step = resolve(optimizer).start(model)
+    with pytest.raises(Diverged, match="the weights became infinite or NaN"):
+        step(Objective(model, steep, steep.sample(Points(4))))
     assert torch.equal(weights(model), before)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pinnedu import LBFGS, MLP, Points, SelfScaledBroyden, fit, problems
+from pinnedu import LBFGS, MLP, Box, Points, Problem, SelfScaledBroyden, fit, problems
+from pinnedu.trainers import Objective
 from pinnedu.trainers.quasi_newton import _Broyden
 
 POINTS = Points(300, 40, "sobol")
@@ -49,3 +50,34 @@ def test_the_inverse_hessian_stays_positive_and_meets_the_secant_equation():
 def test_bad_options():
     with pytest.raises(ValueError, match="0 < c1 < c2 < 1"):
         SelfScaledBroyden(c1=0.9, c2=0.1)
+
+
+def test_one_weight_is_solved():
+    problem = Problem(Box(x=(0, 1)), {"e": lambda u: torch.exp(u) - 2})
+
+    class One(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value = torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+        def forward(self, points):
+            return 0 * points + self.value
+
+    model = One()
+    fit(model, problem, optimizer=SelfScaledBroyden(), steps=20, points=Points(3), seed=0, progress=False)
+    assert float(model.value.detach()) == pytest.approx(0.6931471805599453, rel=1e-8)
+
+
+def test_weights_of_the_loss_that_change_in_place_are_seen():
+    torch.manual_seed(0)
+    problem = problems.heat()
+    model = MLP(problem, (4,))
+    objective = Objective(model, problem, problem.sample(Points(30, 5)))
+    step = SelfScaledBroyden().start(model)
+    for _ in range(3):
+        step(objective)
+    objective.loss_weights["left"] = 1000.0
+    start = float(objective.loss().detach())
+    step(objective)
+    assert step.loss_before == pytest.approx(start, rel=1e-12)
+    assert float(objective.loss().detach()) < start

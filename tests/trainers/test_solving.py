@@ -23,7 +23,6 @@ from pinnedu import (
     problems,
     relative_error,
 )
-from pinnedu.trainers import evaluation_points
 
 FEW = Points(interior=30, conditions=5)
 
@@ -62,9 +61,12 @@ def test_unknowns_start_from_their_guess_and_go_on_from_what_was_found(scripted)
     model = small(problem)
     first = fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0)
     assert first.unknowns == {"D": 1.0}
-    found = fit(model, problem, optimizer=Adam(0.05), steps=20, points=FEW, seed=0).unknowns["D"]
+    run = fit(model, problem, optimizer=Adam(0.05), steps=20, points=FEW, seed=0)
+    found = run.unknowns["D"]
     assert found != 1.0
-    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
+    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0, after=run).unknowns["D"] == found
+    assert fit(model, run.problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
+    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == 1.0
 
 
 def test_the_history_follows_the_unknowns():
@@ -77,7 +79,7 @@ def test_the_history_follows_the_unknowns():
         steps=4,
         points=FEW,
         seed=0,
-        callbacks=[lambda state: seen.append(state.model.unknowns["D"].item())],
+        callbacks=[lambda state: seen.append(state.unknowns["D"].item())],
     )
     assert list(run.history)[-1] == "D"
     assert run.history["D"].tolist() == seen
@@ -222,10 +224,10 @@ def test_relative_error_is_over_the_fields_the_solution_names(closed_form):
 @pytest.mark.parametrize("dim", [1, 2, 3, 4, 6])
 def test_evaluation_points_are_about_ten_thousand_in_any_dimension(dim):
     box = Box(**{f"x{i}": (i, i + 2) for i in range(dim)})
-    points = evaluation_points(Problem(box, {}))
+    points = box.evaluation_points()
     assert 9000 < len(points) < 11000
     assert box.contains(points).all()
-    assert torch.equal(points, evaluation_points(Problem(box, {})))
+    assert torch.equal(points, box.evaluation_points())
     if dim <= 3:
         assert torch.equal(points.min(dim=0).values, box.low)
         assert torch.equal(points.max(dim=0).values, box.high)

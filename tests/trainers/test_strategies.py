@@ -27,7 +27,7 @@ from pinnedu import (
     problems,
     relative_error,
 )
-from pinnedu.trainers.pieces import Blend, Piecewise, intervals
+from pinnedu.trainers.composite import Blend, Piecewise, intervals
 from pinnedu.trainers.strategies import Seam
 
 FEW = Points(interior=30, conditions=5)

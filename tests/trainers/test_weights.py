@@ -25,7 +25,8 @@ from pinnedu import (
     fit,
     problems,
 )
-from pinnedu.jacobian import jacobian, weights_of
+from pinnedu.jacobian import jacobian
+from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers import Objective
 from pinnedu.trainers.quasi_newton import _Broyden
 
@@ -44,7 +45,7 @@ def objective(problem=PAIR, **options):
 
 
 def gradient(value, model):
-    weights = list(weights_of(model).values())
+    weights = list(trainable_parameters(model).values())
     parts = torch.autograd.grad(value, weights, retain_graph=True, materialize_grads=True, allow_unused=True)
     return torch.cat([part.reshape(-1) for part in parts])
 
@@ -59,7 +60,7 @@ def test_balanced_gradients_have_one_norm():
     for name, residual in PAIR.residuals(loss.model, loss.sample, "autograd").items():
         norms[name] = float(gradient(0.5 * residual.square().mean(), loss.model).norm())
     for name in PAIR.terms:
-        assert loss.weights[name] * norms[name] == pytest.approx(sum(norms.values()), rel=1e-9)
+        assert loss.loss_weights[name] * norms[name] == pytest.approx(sum(norms.values()), rel=1e-9)
 
 
 @pytest.mark.parametrize("factorized", [False, True])
@@ -71,7 +72,7 @@ def test_balanced_kernels_have_one_trace(factorized):
         for name, (_, rows) in jacobian(loss.model, PAIR, loss.sample, method="func").items()
     }
     for name in PAIR.terms:
-        assert loss.weights[name] * traces[name] == pytest.approx(sum(traces.values()), rel=1e-9)
+        assert loss.loss_weights[name] * traces[name] == pytest.approx(sum(traces.values()), rel=1e-9)
 
 
 @pytest.mark.parametrize("kind", [GradientBalance, TangentKernelBalance])
@@ -79,14 +80,14 @@ def test_after_the_first_update_weights_move_by_an_average_every_so_many_steps(k
     loss, other = objective(), objective()
     other.model, other.sample = loss.model, loss.sample
     strategy = kind(every=10, momentum=0.7)
-    loss.weights = dict.fromkeys(PAIR.terms, 2.0)
+    loss.loss_weights = dict.fromkeys(PAIR.terms, 2.0)
     for step in (2, 10, 12):
         strategy.update(loss, step)
-    assert loss.weights == dict.fromkeys(PAIR.terms, 2.0)
+    assert loss.loss_weights == dict.fromkeys(PAIR.terms, 2.0)
     strategy.update(other, 1)
     strategy.update(loss, 11)
     for name in PAIR.terms:
-        assert loss.weights[name] == pytest.approx(0.7 * 2 + 0.3 * other.weights[name])
+        assert loss.loss_weights[name] == pytest.approx(0.7 * 2 + 0.3 * other.loss_weights[name])
 
 
 def test_a_term_that_holds_already_keeps_its_weight():
@@ -95,8 +96,8 @@ def test_a_term_that_holds_already_keeps_its_weight():
     for strategy in (GradientBalance(), TangentKernelBalance()):
         loss = Objective(model, problem, problem.sample(FEW))
         strategy.update(loss, 1)
-        assert loss.weights["initial"] == 1.0
-        assert loss.weights["left"] > 1.0
+        assert loss.loss_weights["initial"] == 1.0
+        assert loss.loss_weights["left"] > 1.0
 
 
 # --- causal weights
@@ -112,19 +113,19 @@ def test_causal_weights_are_their_formula():
     means = [square[window == i].mean() if (window == i).any() else 0.0 for i in range(chunks)]
     expected = [np.exp(-epsilon * sum(means[:i])) for i in range(chunks)]
     for name in PAIR.equations:
-        values = loss.shares[name].values
+        values = loss.point_weights[name].values
         assert values.tolist() == pytest.approx(expected, rel=1e-10)
         assert values[0] == 1
         assert (values.diff() <= 0).all()
         assert values[-1] < 0.9
-        assert torch.equal(loss.shares[name](interior), values[window])
+        assert torch.equal(loss.point_weights[name](interior), values[window])
 
 
 def test_causal_weights_are_one_where_the_equation_holds(closed_form):
     problem = problems.advection(3.0)
     loss = Objective(closed_form(lambda x, t: torch.sin(x - 3 * t)), problem, problem.sample(FEW))
     Causal().update(loss, 1)
-    assert torch.allclose(loss.shares["advection"].values, torch.ones(32, dtype=torch.float64))
+    assert torch.allclose(loss.point_weights["advection"].values, torch.ones(32, dtype=torch.float64))
     assert loss.used_weights() == pytest.approx([1, 1, 1])
 
 
@@ -132,7 +133,7 @@ def test_causal_weights_are_one_where_the_equation_holds(closed_form):
 
 
 def weighed():
-    loss = objective(weights={"start": 3.0})
+    loss = objective(loss_weights={"start": 3.0})
     Causal(epsilon=0.1, chunks=5).update(loss, 1)
     return loss
 
@@ -140,7 +141,7 @@ def weighed():
 def test_the_loss_is_the_sum_over_points_and_the_weights_used_reproduce_it():
     loss = weighed()
     found = PAIR.residuals(loss.model, loss.sample, "autograd")
-    share = loss.shares["both"](loss.sample["interior"])
+    share = loss.point_weights["both"](loss.sample["interior"])
     expected = 0.5 * (
         (torch.cat([share, share]) * found["both"] ** 2).mean()
         + (share * found["slope"] ** 2).mean() + 3 * (found["start"] ** 2).mean() + (found["wall"] ** 2).mean()
@@ -221,7 +222,7 @@ def test_quasi_newton_does_not_remember_a_loss_of_other_weights(decay):
     loss = objective(decay)
     step = _Broyden(SelfScaledBroyden(), loss.model)
     step(loss)
-    loss.weights = {"decay": 1.0, "start": 100.0}
+    loss.loss_weights = {"decay": 1.0, "start": 100.0}
     before = float(loss.loss().detach())
     step(loss)
     assert step.loss_before == pytest.approx(before, rel=1e-12)
@@ -236,7 +237,7 @@ class Ramp:
         pass
 
     def update(self, objective, step):
-        objective.weights = {name: float(step) for name in objective.weights}
+        objective.loss_weights = {name: float(step) for name in objective.loss_weights}
 
 
 def test_a_strategy_of_ones_own(decay):

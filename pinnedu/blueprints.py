@@ -1,0 +1,72 @@
+"""How a model of pinnedu is built, in words and numbers, so that a file can say it without pickling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from pinnedu.models import (
+    ACTIVATIONS,
+    MLP,
+    FactorizedLinear,
+    FourierFeatures,
+    ModifiedMLP,
+    Normalize,
+    PeriodicEmbedding,
+)
+from pinnedu.problem import Problem
+
+Blueprint = dict[str, Any]
+NETWORKS: dict[str, type[MLP]] = {"MLP": MLP, "ModifiedMLP": ModifiedMLP}
+
+
+def blueprint(model: nn.Module) -> Blueprint | None:
+    """How to build a model of the same shape; None if it is not one of pinnedu's own, such as one with formulas in it."""
+    if type(model) not in NETWORKS.values():
+        return None
+    assert isinstance(model, MLP)
+    activation = [name for name, kind in ACTIVATIONS.items() if type(model.activation) is kind]
+    embedding = _embedding(model.embedding)
+    if not activation or embedding is None:
+        return None
+    first: Any = model.layers[0]
+    return {
+        "network": type(model).__name__,
+        "hidden": [int(layer.bias.numel()) for layer in model.layers[:-1]],  # type: ignore[operator]
+        "activation": activation[0],
+        "factorized": isinstance(first, FactorizedLinear),
+        "embedding": embedding,
+    }
+
+
+def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
+    """A model by a blueprint, in double precision, with weights that are to be loaded; None without one."""
+    if plan is None:
+        return None
+    what = plan["embedding"]
+    embedding: nn.Module
+    if what["kind"] == "Normalize":
+        embedding = Normalize(problem.domain)
+    elif what["kind"] == "FourierFeatures":
+        embedding = FourierFeatures(torch.ones(what["shape"], dtype=torch.float64))
+    else:
+        guesses = dict.fromkeys(what["guessed"], 1.0)
+        embedding = PeriodicEmbedding(problem.domain, guesses, **what["harmonics"])
+    return NETWORKS[plan["network"]](
+        problem, plan["hidden"], plan["activation"], embedding=embedding, factorized=plan["factorized"]
+    )
+
+
+def _embedding(module: nn.Module) -> Blueprint | None:
+    """The kind and the sizes of a first layer; its numbers are among the weights of the model."""
+    if type(module) is Normalize:
+        return {"kind": "Normalize"}
+    if type(module) is FourierFeatures:
+        return {"kind": "FourierFeatures", "shape": list(module.frequencies.shape)}
+    if type(module) is PeriodicEmbedding:
+        names = list(module.lengths)
+        harmonics = {names[axis]: int(count) for axis, count in module.harmonics.items()}
+        return {"kind": "PeriodicEmbedding", "harmonics": harmonics, "guessed": list(module.frequencies)}
+    return None

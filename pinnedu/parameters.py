@@ -1,0 +1,39 @@
+"""The parameters of a model that training moves, and vectors of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parameters_to_vector
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that training moves, by name: the columns of a Jacobian and the entries of a gradient, in this order."""
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def vector(tensors: Iterable[Tensor]) -> Tensor:
+    """One vector (P,) of some tensors, a copy without graph."""
+    return parameters_to_vector(tensor.detach().contiguous() for tensor in tensors)
+
+
+def parts(whole: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
+    """The parts of a vector (P,) that belong to the weights, each of its weight's shape."""
+    pieces = whole.split([weight.numel() for weight in weights])
+    return [piece.view_as(weight) for piece, weight in zip(pieces, weights, strict=True)]
+
+
+def assign(weights: Sequence[Tensor], whole: Tensor) -> None:
+    """Write a vector (P,) into the weights, in place: torch's ``vector_to_parameters`` gives them other memory instead."""
+    with torch.no_grad():
+        for weight, part in zip(weights, parts(whole, weights), strict=True):
+            weight.copy_(part)
+
+
+def gradient(scalar: Tensor, weights: Sequence[Tensor], keep: bool = False) -> Tensor:
+    """The gradient (P,) of a scalar by the weights, zero where it does not depend on one; frees the graph unless kept."""
+    if not scalar.requires_grad:
+        return torch.zeros_like(vector(weights))
+    return vector(torch.autograd.grad(scalar, weights, retain_graph=keep, allow_unused=True, materialize_grads=True))

@@ -1,0 +1,112 @@
+"""The rooms of the package: imports run one way, and each module keeps its own secrets."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "pinnedu"
+MODULES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+# From the bottom up: a room imports from rooms before it only.
+ROOMS = ["domain", "field", "problem", "models", "trainers", "plots", "widgets"]
+
+EXPECTED: set[tuple[str, str]] = set()
+
+
+def imported(tree):
+    """Names (module, name) that a module imports, wherever in it; a module by itself has no name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def neighbors(name):
+    """The modules of the package that a module imports, those for type checkers included."""
+    found = set()
+    for module, item in imported(TREES[name]):
+        whole = f"{module}.{item}"
+        found |= {candidate for candidate in (whole, module) if candidate in MODULES and candidate != "pinnedu"}
+        if whole in MODULES and module in found and module != "pinnedu":
+            found.discard(module)  # `from pinnedu.x import y` of a module y is of y
+    return found - {name}
+
+
+GRAPH = {name: neighbors(name) for name in MODULES if name != "pinnedu"}
+
+
+def inside(graph):
+    """The graph without packages that only collect what their own modules have."""
+    return {name: {other for other in others if not name.startswith(other + ".")} for name, others in graph.items()}
+
+
+def test_no_two_files_import_each_other():
+    graph = inside(GRAPH)
+    pairs = {tuple(sorted((a, b))) for a, others in graph.items() for b in others if a in graph[b]}
+    assert not pairs, f"circles: {pairs}"
+
+
+def test_there_is_no_circle_of_imports():
+    graph = inside(GRAPH)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_rooms_are_in_order():
+    def room(name):
+        part = name.removeprefix("pinnedu.").split(".")[0]
+        return ROOMS.index(part) if part in ROOMS else None
+
+    for name, others in GRAPH.items():
+        for other in others:
+            if room(name) is not None and room(other) is not None:
+                assert room(other) <= room(name), f"{name} imports {other}"
+
+
+def test_no_module_uses_the_private_name_of_another():
+    for name, tree in TREES.items():
+        aliases = {
+            (alias.asname or alias.name)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom | ast.Import)
+            for alias in node.names
+            if f"{getattr(node, 'module', None) or ''}.{alias.name}".strip(".") in MODULES
+        }
+        for module, item in imported(tree):
+            if module.startswith("pinnedu"):
+                secret = f"{name} imports {module}.{item}"
+                assert not (item or "").startswith("_"), secret
+                assert not any(part.startswith("_") for part in module.split(".")) or module.startswith(
+                    name.rpartition(".")[0]
+                ), f"{name} imports from {module}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+                private = node.attr.startswith("_") and not node.attr.startswith("__")
+                what = f"{name} uses {node.value.id}.{node.attr}"
+                assert not private, what
+
+
+def test_every_module_can_be_imported_first():
+    """One interpreter that has torch already forgets the package before each module: a fresh one would cost seconds each."""
+    script = (
+        "import importlib, sys, torch\n"
+        f"for name in {list(MODULES)!r}:\n"
+        "    for known in [known for known in sys.modules if known.split('.')[0] == 'pinnedu']:\n"
+        "        del sys.modules[known]\n"
+        "    importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT.parent)
+    assert done.returncode == 0, done.stderr
