@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -24,16 +26,27 @@ def by_name(points: Tensor, coordinates: Sequence[str]) -> Arguments:
     return together | {name: points[:, i] for i, name in enumerate(coordinates)}
 
 
+_parameters: WeakKeyDictionary[Callable[..., Any], list[str]] = WeakKeyDictionary()
+"""What was found once: an equation is called at every step."""
+
+
 def parameters(function: Callable[..., Any]) -> list[str]:
     """Names that a function must be given; parameters with a default are its own affair."""
     if not callable(function):
         raise ValueError(f"A function such as lambda u: u.t - u.xx is needed, not {shown(function)}.")
+    try:
+        return _parameters[function]
+    except (KeyError, TypeError):  # not seen yet, or nothing that a dict can keep
+        pass
     empty = inspect.Parameter.empty
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some functions of C have none
         raise ValueError(f"{shown(function)} does not tell its parameters: wrap it in a lambda that names them.") from None
-    return [name for name, parameter in signature.parameters.items() if parameter.default is empty]
+    names = [name for name, parameter in signature.parameters.items() if parameter.default is empty]
+    with suppress(TypeError):
+        _parameters[function] = names
+    return names
 
 
 def as_tensor(data: Any, what: str) -> Tensor:

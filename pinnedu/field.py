@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -132,8 +131,7 @@ class Expression:
         self.d(*coordinates)  # checks the names
         names = coordinates or self._coordinates
         axes = tuple(sorted(self._coordinates.index(name) for name in names))
-        second = [self.d(name, name)._taylor for name in names]
-        series = partial(_apply, _total, tuple(map(_Operand, second)), {})
+        series = partial(_apply, _total, [self.d(name, name) for name in names], {})
         value = self._derivative(Laplacian(axes))
         return Expression(self._coordinates, series, value, None, len(value), self._by_coordinates)
 
@@ -294,19 +292,14 @@ def given(points: Tensor, coordinates: Sequence[str], numbers: Mapping[str, Tens
     numbers : dict of name to Tensor, without dimensions or (N,), whatever the coordinates are
     """
     own = points[:, : len(coordinates)]
-    together = Expression(coordinates, partial(Jet.seed, own), own, None, len(own), True)
-    arguments = {"points": together} | {name: together[:, i] for i, name in enumerate(coordinates)}
+    seed = partial(Jet.seed, own)
+    arguments = {"points": Expression(coordinates, seed, own, None, len(own), True)}
+    for i, name in enumerate(coordinates):
+        arguments[name] = Expression(coordinates, partial(_column, seed, i), own[:, i], None, len(own), True)
     return arguments | {name: Expression(coordinates, partial(_same, number), number) for name, number in numbers.items()}
 
 
 # --- how an operation is done with values, and done again with series
-
-
-@dataclass(slots=True)
-class _Operand:
-    """Stands in a remembered operation where an expression stood."""
-
-    series: Series
 
 
 def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -322,12 +315,12 @@ def _call(function: Any, *args: Any, **kwargs: Any) -> Any:
             arrays.append(item)
         return item
 
-    values = _over(value_of, args), _over(value_of, kwargs)
+    values, named = _over(value_of, args), _over(value_of, kwargs)
     if arrays:
         like = quantities[0].value
         args, kwargs = _over(lambda item: _from_numpy(item, like) if isinstance(item, np.ndarray) else item, (args, kwargs))
         return _call(function, *args, **kwargs)
-    return _remember(function, args, kwargs, function(*values[0], **values[1]), quantities)
+    return _remember(function, args, kwargs, function(*values, **named), quantities)
 
 
 def _remember(function: Any, args: Any, kwargs: Any, result: Any, quantities: Sequence[Expression]) -> Any:
@@ -342,8 +335,8 @@ def _remember(function: Any, args: Any, kwargs: Any, result: Any, quantities: Se
     points = next((item._points for item in quantities if item._points is not None), None)
     by_coordinates = all(item._by_coordinates for item in quantities)
     if points is None or points in result.shape:
-        made = _over(_to_operand, args), _over(_to_operand, kwargs)
-        return Expression(quantities[0]._coordinates, partial(_apply, function, *made), result, None, points, by_coordinates)
+        made = partial(_apply, function, args, kwargs)
+        return Expression(quantities[0]._coordinates, made, result, None, points, by_coordinates)
     number = Expression(quantities[0]._coordinates, partial(_same, result), result, None, points, by_coordinates)
     if result.numel() > 1:
         number._refuse("that does not have one value for each point cannot be differentiated: differentiate first")
@@ -352,8 +345,8 @@ def _remember(function: Any, args: Any, kwargs: Any, result: Any, quantities: Se
 
 def _apply(function: Any, args: Any, kwargs: Any, plan: Plan) -> Any:
     """Apply a function to series."""
-    series = _over(lambda item: item.series(plan) if isinstance(item, _Operand) else item, (args, kwargs))
-    result = function(*series[0], **series[1])
+    series, named = _over(lambda item: item._source()(plan) if isinstance(item, Expression) else item, (args, kwargs))
+    result = function(*series, **named)
     if isinstance(result, Jet) and getattr(function, "__name__", "") not in ("linear", "matmul", "mm"):
         _over(partial(_check_constant, like=result.value), (args, kwargs))
     return result
@@ -372,7 +365,7 @@ def _check_constant(item: Any, like: Tensor) -> None:
 
 def _over(function: Callable[[Any], Any], item: Any) -> Any:
     """Apply a function to every entry of nested tuples, lists and dicts."""
-    if isinstance(item, tuple | list):
+    if isinstance(item, (tuple, list)):
         return type(item)([_over(function, entry) for entry in item])
     if isinstance(item, dict):
         return {key: _over(function, entry) for key, entry in item.items()}
@@ -390,13 +383,14 @@ def rows(field: Field, part: slice) -> Field:
     return Field(field._name, field._output, field._order, field._coordinates, values, field._sign)
 
 
-def _to_operand(item: Any) -> Any:
-    return _Operand(item._source()) if isinstance(item, Expression) else item
-
-
 def _from_numpy(array: np.ndarray[Any, Any], like: Tensor) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     return tensor.to(like) if tensor.is_floating_point() else tensor.to(like.device)
+
+
+def _column(seed: Callable[[Plan], Any], i: int, plan: Plan) -> Any:
+    """The series of one coordinate."""
+    return seed(plan)[:, i]
 
 
 def _same(value: Tensor, plan: Plan) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parameters_to_vector
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, Tensor]:
@@ -16,7 +15,7 @@ def trainable_parameters(model: nn.Module) -> dict[str, Tensor]:
 
 def vector(tensors: Iterable[Tensor]) -> Tensor:
     """One vector (P,) of some tensors, a copy without graph."""
-    return parameters_to_vector(tensor.detach().contiguous() for tensor in tensors)
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
 def parts(whole: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:

@@ -103,6 +103,7 @@ class Objective:
         team: ProcessGroup = ALONE,
     ) -> None:
         self.model, self.problem, self.derivatives, self.team = model, problem, derivatives, team
+        self._parameters = list(model.parameters())  # looked for once: a large model has many parts
         self.sample = sample
         self.point_weights = dict(point_weights or {})
         self.loss_weights = {name: float((loss_weights or {}).get(name, 1.0)) for name in problem.terms}
@@ -194,11 +195,11 @@ class Objective:
 
     def trained(self) -> list[Tensor]:
         """The parameters that require a gradient, in the model's order."""
-        return [weight for weight in self.model.parameters() if weight.requires_grad]
+        return [weight for weight in self._parameters if weight.requires_grad]
 
     def function(self, factor: float = 1.0) -> list[Any]:
         """What makes the loss this function of the trained weights: see `same_function`."""
-        held = [tensor for tensor in (*self.model.parameters(), *self.model.buffers()) if not tensor.requires_grad]
+        held = [tensor for tensor in (*self._parameters, *self.model.buffers()) if not tensor.requires_grad]
         tensors = [*held, *self.sample.values()]
         versions = [tensor._version for tensor in tensors]
         return [*tensors, versions, factor, dict(self.loss_weights), *self.point_weights.items(), self.model.training]
