@@ -20,7 +20,8 @@ def run(seed):
     residual, rows = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     U, S, _ = torch.linalg.svd(rows, full_matrices=False)
     removable = (U.T @ residual) ** 2 / (residual @ residual)
-    steep = S**2 > 10.0**-DECADES * S[0] ** 2
+    limit = 10.0 ** (-DECADES / 2) * S[0]
+    steep = S > limit
     on = fit(
         model,
         wave,
