@@ -21,7 +21,7 @@ def run(seed):
     U, S, _ = torch.linalg.svd(rows, full_matrices=False)
     removable = (U.T @ residual) ** 2 / (residual @ residual)
     limit = 10.0 ** (-DECADES / 2) * S[0]
-    steep = S > limit
+    steep = limit < S
     on = fit(
         model,
         wave,
