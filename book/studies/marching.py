@@ -4,7 +4,7 @@ Three windows of 60 steps on 400 points each cost what one network costs in 60 s
 """
 
 from pinnedu import MLP, GaussNewton, Points, curriculum, fit, march, problems
-from pinnedu.studies import Study
+from pinnedu.studies import Claim, Study
 
 SPEEDS = (10, 20, 30, 40, 50)
 STAGES = {"curriculum": [6] * 4 + [36], "long curriculum": [18] * 4 + [108]}
