@@ -158,6 +158,7 @@ def identity(settings: Settings, state: TrainingState) -> dict[str, str]:
         "dtype": str(settings.dtype),
         "compile": str(settings.compile),
         "seed": str(settings.seed),
+        "scale": str(settings.scale),
     }
 
 

@@ -54,6 +54,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 10.0,
     after: Fit | None = None,
+    scale: bool = True,
 ) -> Fit:
     """Train a model to solve a problem.
 
@@ -97,7 +98,10 @@ def fit(
         Seconds between two writings; 0 writes after every step. The end of the run is always written.
     after : Fit, optional
         An earlier run of this model to go on from, by another optimizer for example: the unknowns of the problem start
-        from what it found, and its history, time and warnings come before those of this run.
+        from what it found, its scales are kept, and its history, time and warnings come before those of this run.
+    scale : bool
+        Train fields, unknowns and terms of any size as if they were near 1. Sizes are taken from data, conditions and
+        first guesses; ``run.scales`` shows them. Nothing changes where all are between 1/8 and 8: see :class:`Scales`.
 
     Returns
     -------
@@ -128,6 +132,7 @@ def fit(
         compile=compile,
         callbacks=callbacks,
         after=after,
+        scale=scale,
     )
     state, doubt = begin(model, problem, settings)
     run = _Run(model, problem, settings, state, keep)
@@ -352,6 +357,7 @@ class _Run:
             self.stopped,
             self.status,
             self.warnings,
+            scales=self.state.scales,
         )
         if after is None:
             return run
