@@ -31,7 +31,7 @@ from pinnedu.sampling import Points
 NEAR = 8.0  # a field between 1 / 8 and 8 is near 1, and so are terms where a field is not
 SMALL_GUESS = 1e-3  # below it a guess says how small the unknown is; above it it may say that nothing is known
 TERMS = 1e-2, 1e3  # between these sizes the terms of a problem with fields near 1 are left alone
-PROBED = Points(256, 64)
+PROBED = 512  # points of each set that are looked at
 
 
 class Unit(NamedTuple):
@@ -139,9 +139,10 @@ def _stays_small(problem: Problem, name: str, size: float, sample: Sample) -> bo
     for equation, source in zero.items():
         wave, bend = one[equation] - source, two[equation] - 2 * one[equation] + source
         largest = float(wave.abs().max())
-        if not (float(bend.abs().max()) <= 1e-6 * largest and float(source.abs().max()) <= NEAR * largest):
-            if largest != 0 or float(bend.abs().max()) != 0:  # else the equation is not one of this field
-                return False
+        bent, driven = float(bend.abs().max()), float(source.abs().max())
+        of_this_field = not largest == bent == 0
+        if of_this_field and not (bent <= 1e-6 * largest and driven <= NEAR * largest):
+            return False
     return True
 
 
@@ -221,7 +222,8 @@ def _known_values(problem: Problem, name: str, sample: Sample) -> dict[str, Tens
 
 def _sample(problem: Problem) -> Sample:
     """The same points in every run, from a stream of their own."""
-    return problem.sample(PROBED, generator=torch.Generator().manual_seed(0))
+    points = Points(PROBED, dict.fromkeys(problem.conditions, PROBED))
+    return problem.sample(points, generator=torch.Generator().manual_seed(0))
 
 
 # --- the model
@@ -242,7 +244,7 @@ def scale_outputs(model: nn.Module, problem: Problem, units: Mapping[str, Unit])
         What could not be done, in a sentence; empty if all is well.
     """
     weight = next(model.parameters())
-    points = problem.domain.sample(256, generator=torch.Generator().manual_seed(0)).to(weight)
+    points = problem.domain.sample(PROBED, generator=torch.Generator().manual_seed(0)).to(weight)
 
     def outputs() -> Tensor:
         with torch.no_grad():

@@ -385,15 +385,16 @@ class _Run:
         if len(self.record) < ENOUGH or self.settings.after is not None:
             return
         loss = history["loss"]
-        if not self.settings.strategies and loss[0] > 0 and loss[1:].min() >= loss[0]:
-            what = "only rose from" if loss[1:].max() > loss[0] else "never left"
+        if not self.settings.strategies and loss[0] > 0 and loss[len(loss) // 2 :].min() >= loss[0]:
+            what = "rose above" if loss.min() < loss[0] else "only rose from" if loss.max() > loss[0] else "never left"
             yield (
                 f"The loss {what} its first value, {loss[0]:.1e}: nothing was learned. Try a smaller rate if it rose and a "
                 "larger one if it stood still, and see whether the equations depend on the model."
             )
         for name, guess in self.problem.unknowns.items():
             if np.abs(history[name] - float(guess)).max() <= STILL * abs(float(guess)):
+                size = "" if self.settings.scale else ", or its size is far from 1: leave scale=False out"
                 yield (
-                    f"The unknown {name!r} never left its first guess, {float(guess):g}: no equation depends on it, or its "
-                    "size is far from 1. Write it as that size times a number near 1."
+                    f"The unknown {name!r} never left its first guess, {float(guess):g}: no equation depends on it, or the "
+                    f"steps are too short for it{size}."
                 )
