@@ -123,13 +123,22 @@ def _unit(problem: Problem, name: str, values: Tensor, measured: bool, sample: S
         return Unit()
     if largest < 1 and not measured and not _stays_small(problem, name, largest, sample):
         return Unit()
+    plain = Unit(0.0, _power(largest, 2))
     if abs(center) <= 2 * half:
-        return Unit(0.0, _power(largest, 2))
-    if half <= 1e-6 * largest:  # all the same
-        half = largest / 2
-    elif not measured:
-        half = math.sqrt(half * largest / 2)
-    return Unit(float(f"{center:.3g}"), _power(max(half, largest / 1000), 2))
+        return plain
+    single = half <= 1e-6 * largest
+    spread = largest / 2 if single else max(half, largest / 1000) if measured else math.sqrt(half * largest / 2)
+    around = Unit(float(f"{center:.3g}"), _power(spread, 2))
+    return around if not single or not _bears(problem, name, plain, around, sample) else plain
+
+
+def _bears(problem: Problem, name: str, plain: Unit, around: Unit, sample: Sample) -> bool:
+    """Whether the equations are about as large for values around 0 as for those around a shift, and not infinite."""
+    interior = {"interior": sample["interior"]}
+    one, other = (
+        [_largest(residual) for residual in _residuals(problem, {name: unit}, interior).values()] for unit in (plain, around)
+    )
+    return all(a <= 1000 * b for a, b in zip(one, other, strict=True))
 
 
 def _stays_small(problem: Problem, name: str, size: float, sample: Sample) -> bool:
@@ -138,20 +147,20 @@ def _stays_small(problem: Problem, name: str, size: float, sample: Sample) -> bo
     zero, one, two = (_residuals(problem, {name: Unit(0.0, factor * size)}, interior) for factor in (0.0, 1.0, 2.0))
     for equation, source in zero.items():
         wave, bend = one[equation] - source, two[equation] - 2 * one[equation] + source
-        largest = float(wave.abs().max())
-        bent, driven = float(bend.abs().max()), float(source.abs().max())
-        of_this_field = not largest == bent == 0
-        if of_this_field and not (bent <= 1e-6 * largest and driven <= NEAR * largest):
+        own, bent, driven = _largest(wave), _largest(bend), _largest(source)
+        of_this_field = not own == bent == 0
+        if of_this_field and not (bent <= 1e-6 * own and driven <= NEAR * own):
             return False
     return True
 
 
-def scales_of_terms(problem: Problem, units: Mapping[str, Unit]) -> dict[str, float]:
+def scales_of_terms(problem: Problem, units: Mapping[str, Unit], unknowns: Mapping[str, float]) -> dict[str, float]:
     """A power of ten for each term: the median of its residual for smooth waves of the size of the fields.
 
-    Sizes between 1/8 and 8 are left alone and, where all fields are near 1, those between 1/100 and 1000.
+    Sizes between 1/8 and 8 are left alone and, where all fields and unknowns are, those between 1/100 and 1000.
     """
-    low, high = TERMS if all(unit == Unit() for unit in units.values()) else (1 / NEAR, NEAR)
+    alone = all(unit == Unit() for unit in units.values()) and all(scale == 1 for scale in unknowns.values())
+    low, high = TERMS if alone else (1 / NEAR, NEAR)
     sample = _sample(problem)
     found = [_residuals(problem, units, sample, quarter * math.pi / 2) for quarter in range(4)]
     sizes = {name: float(torch.cat([wave[name] for wave in found]).abs().median()) for name in found[0]}
@@ -306,6 +315,10 @@ def _scale_last_layer(model: nn.Module, shift: Tensor, scale: Tensor) -> Callabl
 
     put(scale[:, None] * kept[0], shift + scale * kept[1])
     return lambda: put(*kept)
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max())
 
 
 def _power(size: float, base: int) -> float:

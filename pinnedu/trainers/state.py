@@ -245,4 +245,5 @@ def _scaled(model: nn.Module, problem: Problem, settings: Settings, scales: Scal
     """
     fields, doubt = scale_outputs(model, problem, units_of_fields(problem))
     chosen = settings.weights != dict.fromkeys(problem.terms, 1.0) or any(part.sets == "terms" for part in settings.strategies)
-    return replace(scales, fields=fields, terms=scales.terms if chosen else scales_of_terms(problem, fields)), doubt
+    terms = scales.terms if chosen else scales_of_terms(problem, fields, scales.unknowns)
+    return replace(scales, fields=fields, terms=terms), doubt
