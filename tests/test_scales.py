@@ -130,7 +130,7 @@ def test_an_unknown_moves_as_if_it_were_near_1(optimizer):
         for problem in (decay(7.0, 1.0), decay(7e7, 1e7))
     )
     assert one.scales.unknowns == {"k": 1.0}
-    assert one.unknowns["k"] > 1.3
+    assert abs(one.unknowns["k"] - 1) > 0.05
     assert large.unknowns["k"] == pytest.approx(1e7 * one.unknowns["k"], rel=1e-3)
 
 
