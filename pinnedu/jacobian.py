@@ -56,7 +56,7 @@ def jacobian(
     ----------
     model : Module
     problem : Problem
-    points : Tensor (N, d) or sample, as for :meth:`Problem.residuals`
+    points : Tensor (N, d) or sample, as for :meth:`pinnedu.Problem.residuals`
     method : {"auto", "layers", "func", "rows"}
         "layers" is the fast path for weights of linear layers and unknowns of the problem; "func"
         takes any weights, by ``torch.func``, where each residual depends on its own point; "rows" is one
