@@ -66,8 +66,8 @@ def best_polynomial(degree, c=3j - 1):
 CLAIMS = [
     Claim(
         "slow",
-        "With 16 neurons every run is, after 200 steps, still over five times the bound that is proven for the best fit.",
-        lambda results: results.where(width=16)["at 200"].min() > 5 * best_polynomial(15),
+        "With 16 neurons every run is, after 200 steps, still over twice the bound that is proven for the best fit.",
+        lambda results: results.where(width=16)["at 200"].min() > 2 * best_polynomial(15),
     ),
     Claim(
         "not-blind",
@@ -77,9 +77,9 @@ CLAIMS = [
     ),
     Claim(
         "few-neurons-do-better",
-        "With 4 neurons every run ends over ten times below the bound, with 8 over ten thousand times.",
+        "With 4 and with 8 neurons every run ends over a hundred times below the bound.",
         lambda results: all(
-            results.where(width=width)["error"].max() < best_polynomial(width - 1) / times for width, times in ((4, 10), (8, 1e4))
+            results.where(width=width)["error"].max() < best_polynomial(width - 1) / 100 for width in (4, 8)
         ),
         row="R6",
     ),
