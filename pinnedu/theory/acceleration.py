@@ -168,9 +168,9 @@ def _descend(
     steps, tolerance = whole(steps, "steps"), number(tolerance, "tolerance", 0)
     scale, factor = _factor(A)
     target = cho_solve((factor, True), b / scale) / scale
-    theta = np.zeros(len(A)) if start is None else vector(start, "start", len(A))
-    errors = [float(np.linalg.norm(theta - target))]
-    for theta in iterates(theta):
+    first = np.zeros(len(A)) if start is None else vector(start, "start", len(A))
+    errors = [float(np.linalg.norm(first - target))]
+    for theta in iterates(first):
         errors.append(float(np.linalg.norm(theta - target)))
         if len(errors) > steps or (tolerance and errors[-1] <= tolerance * errors[0]):
             break

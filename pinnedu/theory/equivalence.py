@@ -85,7 +85,8 @@ class Sines:
         for term, coefficient in self.check(operator).items():
             orders = self.orders(term)
             even = all(order % 2 == 0 for order in orders)
-            require(even and not callable(coefficient), f"The term {term!r} of `like`", "even, with a number before it", coefficient)
+            plain = even and not callable(coefficient)
+            require(plain, f"The term {term!r} of `like`", "even, with a number before it", coefficient)
             signs = [(-1.0) ** (order // 2) * self.modes[:, axis] ** float(order) for axis, order in enumerate(orders)]
             total += number(coefficient, f"The coefficient of {term!r}") * np.prod(signs, axis=0)
         return total

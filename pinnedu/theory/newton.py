@@ -169,7 +169,7 @@ def energy_natural_gradient(
     sample: Callable[[], Sample] | Sample,
     steps: int,
     *,
-    eps: float = 1e-10,
+    eps: float = 1e-6,
     watch: Callable[[int], None] | None = None,
 ) -> list[float]:
     """Minimize an energy by its natural gradient, theta <- theta - eta (G + eps mu_max)^-1 grad E, G = a(phi_i, phi_j).

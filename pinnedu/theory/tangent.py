@@ -25,15 +25,23 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import Jet
+from pinnedu.derivatives.requests import Laplacian
 from pinnedu.domain import Box
 from pinnedu.jacobian import jacobian
 from pinnedu.parameters import assign, gradient, trainable_parameters, vector
 from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
+from pinnedu.theory import kernels
 from pinnedu.theory.forecast import Forecast, horizon, movement
 from pinnedu.theory.newton import Preconditioner as Preconditioner
 from pinnedu.theory.newton import gauss_newton_preconditioner as gauss_newton_preconditioner
 from pinnedu.trainers.objective import Objective
+
+JUMPS = (
+    "The features of this model have no such derivatives: those of a rectifier jump, and what automatic differentiation "
+    "gives lacks the Dirac terms. Use a smooth activation such as tanh, or a higher power of the rectifier."
+)
+
 
 class LinearModel(nn.Module):
     """A linear combination of given features, u(x) = theta^T features(x), with zero weights at first.
@@ -132,7 +140,8 @@ def gram(
     -------
     Tensor (P, P), symmetric and positive semidefinite
         Columns follow the model's parameters that require a gradient. Singular where the points do
-        not tell all weights apart; `theory.condition_number` says so.
+        not tell all weights apart; `theory.condition_number` says so. For a rectifier a warning says that derivatives
+        of its features are no functions.
 
     Raises
     ------
@@ -149,9 +158,17 @@ def gram(
     for name, (_, rows) in jacobian(model, problem, sample).items():
         part = (weights or {}).get(name, 1.0) / len(rows) * (rows.T @ rows)
         total = part if total is None else total + part
+    if total is not None and order(problem) > kernels.orders(model, next(iter(sample.values()))[:1, : problem.domain.dim]):
+        warnings.warn(JUMPS, stacklevel=2)
     if total is None:
         raise ValueError("The points hold no set of the problem: give what problem.sample returned.")
     return total
+
+
+def order(problem: Problem) -> int:
+    """The highest derivative that the residuals of a problem ask for; it is known once they have been evaluated."""
+    asked = [derivative for requests in problem._requests.values() for _, derivative in requests]
+    return max((2 if isinstance(one, Laplacian) else sum(one) for one in asked), default=0)
 
 
 def check_weights(problem: Problem, weights: Mapping[str, float] | None) -> None:
