@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import eval_legendre
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pinnedu.checks import positive, whole
 from pinnedu.theory.fourier import gauss_legendre
@@ -40,6 +42,36 @@ class Rectifier(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return 2**0.5 * torch.relu(values) ** self.power
+
+
+KINKS = ("relu", "leaky_relu", "threshold", "hardtanh", "abs", "clamp", "clamp_min", "maximum", "minimum", "prelu")
+"""Operations with a kink: their second derivative is a Dirac term, which automatic differentiation drops."""
+
+
+class _Operations(TorchDispatchMode):
+    """Writes down the names of all operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def orders(model: nn.Module, points: Tensor) -> float:
+    """How many derivatives by x of the tangent features grad_theta u are in L^2; infinity for a smooth model.
+
+    For a rectifier of power n they hold max(z, 0)^(n - 1), so that n - 1 derivatives are functions and the n-th has Dirac
+    terms, or, for n = 1, none: a 1[z > 0] x jumps, and D T D* = (D Phi)(D Phi)* has no meaning for any derivative D.
+    """
+    points = points.to(next(model.parameters(), points))
+    with torch.no_grad(), _Operations() as seen:
+        model(points)
+    if not seen.names & set(KINKS):
+        return float("inf")
+    return min((part.power for part in model.modules() if isinstance(part, Rectifier)), default=1) - 1
 
 
 class WideNetwork(nn.Module):

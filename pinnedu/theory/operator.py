@@ -14,7 +14,7 @@ Source: De Ryck, Bonnet, Mishra & de Bezenac (ICLR 2024), section 2.2.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from pinnedu.checks import positive
 from pinnedu.domain import Box
 from pinnedu.jacobian import jacobian
-from pinnedu.problem import Problem
-from pinnedu.theory import tangent
+from pinnedu.problem import Problem, Sample
+from pinnedu.theory import kernels, tangent
 from pinnedu.theory.fourier import Basis, preconditioner
 from pinnedu.theory.tangent import LinearModel
 
@@ -124,7 +124,8 @@ def spectrum(
     Raises
     ------
     ValueError
-        If the equation is not linear, or points and weights do not fit.
+        If the equation is not linear, points and weights do not fit, or the features have no such derivatives in L^2
+        (see `kernels.orders`).
     """
     if points.ndim != 2 or weights.shape != (len(points),) or not bool((weights > 0).all()):
         raise ValueError(
@@ -153,6 +154,11 @@ def frequency_response(model: nn.Module, frequencies: ArrayLike, *, nodes: int =
 
     For frequency k >= 1 the mean over sin(k x) and cos(k x). Where the model is a convolution, these are the
     eigenvalues, and a gradient step shrinks the residual's part of frequency k by 1 - rate times them.
+
+    Raises
+    ------
+    ValueError
+        If the features have no derivatives of this order in L^2, as those of a rectifier (see `kernels.orders`).
     """
     points, weights = Box(x=(-np.pi, np.pi)).quadrature(nodes, "midpoint")
     letters = "x" * order
@@ -166,8 +172,43 @@ def frequency_response(model: nn.Module, frequencies: ArrayLike, *, nodes: int =
     return np.mean(quotients, axis=0)
 
 
+def extended(
+    model: nn.Module, problem: Problem, sample: Sample, weights: Mapping[str, float] | None = None
+) -> tuple[Spectra, dict[tuple[str, str], Array]]:
+    """The operator of a problem with its conditions, D_ext = (D, sqrt(lambda) B): spectra, and its blocks.
+
+    D_ext maps a function to its residual and to its boundary values. A = Phi* D_ext* D_ext Phi, boundary terms included, has
+    the spectrum of D_ext T D_ext*, an operator on pairs of a function and boundary values, with the blocks D T D*,
+    sqrt(lambda) D T B*, and lambda B T B*.
+
+    Parameters
+    ----------
+    model : Module
+    problem : Problem, linear
+    sample : dict of set to points
+    weights : dict of term to float, optional
+
+    Returns
+    -------
+    Spectra
+    dict of (term, term) to array (N_i, N_j)
+        The blocks, scaled by sqrt(w_i / N_i) sqrt(w_j / N_j).
+    """
+    A = tangent.gram(model, problem, sample, weights)
+    rows = {
+        name: ((weights or {}).get(name, 1.0) / len(part)) ** 0.5 * part
+        for name, (_, part) in jacobian(model, problem, tangent._like(model, sample)).items()
+    }
+    blocks = {(i, j): (rows[i] @ rows[j].T).cpu().numpy() for i in rows for j in rows}
+    whole = np.block([[blocks[i, j] for j in rows] for i in rows])
+    return Spectra(*(np.sort(np.linalg.eigvalsh(part))[::-1] for part in (A.cpu().numpy(), whole))), blocks
+
+
 def _features(model: nn.Module, box: Box, points: Tensor, equation: Equation) -> Tensor:
     """D of the tangent features at the points, (N, P)."""
     problem = Problem(box, {"equation": equation})
     tangent.check_linear(problem)
-    return jacobian(model, problem, points)["equation"][1]
+    rows = jacobian(model, problem, points)["equation"][1]
+    if tangent.order(problem) > kernels.orders(model, points[:1].to(rows)):
+        raise ValueError(tangent.JUMPS)
+    return rows

@@ -14,8 +14,9 @@ Source: De Ryck, Bonnet, Mishra & de Bezenac (ICLR 2024); Jacot, Gabriel & Hongl
 from __future__ import annotations
 
 import copy
+import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,15 +25,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pinnedu.derivatives.jet import Jet
+from pinnedu.derivatives.requests import Laplacian
 from pinnedu.domain import Box
 from pinnedu.jacobian import jacobian
 from pinnedu.parameters import assign, gradient, trainable_parameters, vector
 from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
+from pinnedu.theory import kernels
+from pinnedu.theory.forecast import Forecast, horizon, movement
+from pinnedu.theory.newton import Preconditioner as Preconditioner
+from pinnedu.theory.newton import gauss_newton_preconditioner as gauss_newton_preconditioner
 from pinnedu.trainers.objective import Objective
 
-Preconditioner = Callable[[Objective, Tensor], Tensor]
-"""Takes the objective and the gradient (P,), returns the direction of descent (P,)."""
+JUMPS = (
+    "The features of this model have no such derivatives: those of a rectifier jump, and what automatic differentiation "
+    "gives lacks the Dirac terms. Use a smooth activation such as tanh, or a higher power of the rectifier."
+)
 
 
 class LinearModel(nn.Module):
@@ -132,7 +140,8 @@ def gram(
     -------
     Tensor (P, P), symmetric and positive semidefinite
         Columns follow the model's parameters that require a gradient. Singular where the points do
-        not tell all weights apart; `theory.condition_number` says so.
+        not tell all weights apart; `theory.condition_number` says so. For a rectifier a warning says that derivatives
+        of its features are no functions.
 
     Raises
     ------
@@ -142,20 +151,33 @@ def gram(
     """
     check_linear(problem)
     _check_model(model)
-    for name, weight in (weights or {}).items():
-        if name not in problem.terms:
-            raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
-        if not weight >= 0:
-            raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
+    check_weights(problem, weights)
     sample = problem.sample(points) if isinstance(points, Points) else points
     sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     total: Tensor | None = None
     for name, (_, rows) in jacobian(model, problem, sample).items():
         part = (weights or {}).get(name, 1.0) / len(rows) * (rows.T @ rows)
         total = part if total is None else total + part
+    if total is not None and order(problem) > kernels.orders(model, next(iter(sample.values()))[:1, : problem.domain.dim]):
+        warnings.warn(JUMPS, stacklevel=2)
     if total is None:
         raise ValueError("The points hold no set of the problem: give what problem.sample returned.")
     return total
+
+
+def order(problem: Problem) -> int:
+    """The highest derivative that the residuals of a problem ask for; it is known once they have been evaluated."""
+    asked = [derivative for requests in problem._requests.values() for _, derivative in requests]
+    return max((2 if isinstance(one, Laplacian) else sum(one) for one in asked), default=0)
+
+
+def check_weights(problem: Problem, weights: Mapping[str, float] | None) -> None:
+    """Raise ValueError unless every weight belongs to a term and is not negative."""
+    for name, weight in (weights or {}).items():
+        if name not in problem.terms:
+            raise ValueError(f"weights names {name!r}, but the terms are {', '.join(problem.terms)}.")
+        if not weight >= 0:
+            raise ValueError(f"The weight of {name!r} must not be negative, not {weight!r}.")
 
 
 def check_linear(problem: Problem) -> None:
@@ -204,6 +226,115 @@ def drift(before: nn.Module, after: nn.Module, points: Tensor, problem: Problem 
     """Relative change of the tangent kernel from one state of a model to another, in the Frobenius norm."""
     first = kernel(before, points, problem)
     return float(torch.linalg.norm(kernel(after, points, problem) - first) / torch.linalg.norm(first))
+
+
+def scaled(
+    model: nn.Module, problem: Problem, sample: Tensor | Sample, weights: Mapping[str, float] | None = None
+) -> tuple[Tensor, Tensor]:
+    """The residuals r (N,) and their Jacobian J (N, P), scaled by sqrt(w_k / N_k): the loss is 1/2 |r|^2.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or names no term, the sample is empty, or the model has nothing to train.
+    """
+    _check_model(model)
+    check_weights(problem, weights)
+    sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
+    residuals, rows = [], []
+    for name, (residual, slope) in jacobian(model, problem, sample).items():
+        scale = ((weights or {}).get(name, 1.0) / len(residual)) ** 0.5
+        residuals.append(scale * residual)
+        rows.append(scale * slope)
+    if not rows:
+        raise ValueError("The points hold no set of the problem: give what problem.sample returned.")
+    return torch.cat(residuals), torch.cat(rows)
+
+
+def forecast(
+    model: nn.Module,
+    problem: Problem,
+    points: Tensor | Sample | Points,
+    steps: int = 1000,
+    *,
+    method: str = "gradient descent",
+    rate: float | None = None,
+    momentum: float = 0.9,
+    damping: float = 1e-6,
+    weights: Mapping[str, float] | None = None,
+) -> Forecast:
+    """Tell the loss of so many steps before the first, by the exact law of the linearized model.
+
+    Parameters
+    ----------
+    model : Module
+        At its start, which stays as it is.
+    problem : Problem
+        Need not be linear: the residuals are linearized in the weights.
+    points : Tensor (N, d), sample or Points
+        The same in all steps.
+    steps : int
+    method, rate, momentum, damping
+        See `Forecast`.
+    weights : dict of term to float, optional
+
+    Returns
+    -------
+    Forecast
+        With the movement of the kernel at the weights that the linearized model would have, which says how far to
+        trust it. Each look costs one Jacobian.
+
+    Raises
+    ------
+    ValueError
+        As for `scaled` and `Forecast`.
+    """
+    sample = problem.sample(points) if isinstance(points, Points) else points
+    residual, rows = scaled(model, problem, sample, weights)
+    # Singular values of J, not eigenvalues of J J^T: so the small ones keep their digits.
+    Q, s, Vt = torch.linalg.svd(rows.double(), full_matrices=False)
+    c = Q.T @ residual.double()
+    left = float((residual.double() - Q @ c).norm())  # out of reach of the weights: eigenvalue 0
+    if len(residual) > len(s):
+        spectrum, coefficients = torch.cat([s**2, s.new_zeros(1)]), torch.cat([c, c.new_tensor([left])])
+    else:
+        spectrum, coefficients = s**2, c
+    found = Forecast(spectrum.cpu().numpy(), coefficients.cpu().numpy(), steps, method, rate, momentum, damping)
+    start = vector(trainable_parameters(model).values())
+
+    def look(n: int) -> float:
+        left_over = torch.as_tensor(found.factor(n)[: len(s)]).to(s)
+        step = -(Vt.T @ torch.where(s > 1e-15 * s[0], (1 - left_over) * c / s, 0.0))
+        other = copy.deepcopy(model)
+        assign(list(trainable_parameters(other).values()), start + step.to(start))
+        after = scaled(other, problem, sample, weights)[1]
+        return _moved(rows, after, (residual.double() - Q @ ((1 - left_over) * c)).to(rows))
+
+    return dataclasses.replace(found, movement=movement(horizon(steps), look))
+
+
+def moved(
+    before: nn.Module,
+    after: nn.Module,
+    problem: Problem,
+    sample: Tensor | Sample,
+    weights: Mapping[str, float] | None = None,
+) -> float:
+    """By how much the kernel K = J J^T of a loss has moved from one state of a model to another, relative to itself.
+
+    The larger of two numbers: the change of K in the Frobenius norm, which its largest eigenvalues decide, and the change
+    of r^T K r for the present residuals r. The loss of gradient descent falls at the speed r^T K r, so the second is
+    what a forecast is wrong by where the residual lies along small eigenvalues, which the norm does not see.
+    """
+    residual, rows = scaled(after, problem, sample, weights)
+    return _moved(scaled(before, problem, sample, weights)[1], rows, residual)
+
+
+def _moved(before: Tensor, after: Tensor, residual: Tensor) -> float:
+    first, second = before @ before.T, after @ after.T
+    norm = float(torch.linalg.norm(second - first) / torch.linalg.norm(first))
+    slow, fast = (float((rows.T @ residual).square().sum()) for rows in (before, after))
+    return max(norm, abs(fast / slow - 1)) if slow > 0 and np.isfinite(norm) else float("inf")
 
 
 @dataclass(frozen=True)
@@ -307,42 +438,6 @@ def compare(
         np.array(distance), np.array(deviation), worst * factor, np.array(losses), np.array(line_losses),
         rate, smallest, true, line,
     )  # fmt: skip
-
-
-def gauss_newton_preconditioner(eps: float) -> Preconditioner:
-    """Precondition by the matrix of the linearized problem: the direction (A + eps I)^-1 grad L.
-
-    For `GradientDescent(preconditioner=...)`. A is that of the present weights and the present points;
-    its scaling is the loss's. On a linear problem and a linear model, with lr = 1 and eps = 0, it is
-    Newton's method.
-
-    Parameters
-    ----------
-    eps : float
-        At least 0. Directions whose eigenvalue in A is far below eps are left to plain gradient descent,
-        with the rate lr / eps.
-
-    Raises
-    ------
-    ValueError
-        If eps is negative; when called, if A + eps I is singular to rounding.
-    """
-    if not (isinstance(eps, int | float) and eps >= 0 and np.isfinite(eps)):
-        raise ValueError(f"eps must be a number of at least 0, not {eps!r}.")
-
-    def direction(objective: Objective, gradient: Tensor) -> Tensor:
-        A: Tensor | None = None
-        for _, rows in objective.linearize():
-            A = rows.T @ rows if A is None else A.addmm_(rows.T, rows)
-        assert A is not None
-        A = objective.team.sum(A)
-        A.diagonal().add_(eps)
-        factor, info = torch.linalg.cholesky_ex(A)
-        if int(info):
-            raise ValueError(f"A + eps I is singular to rounding with eps = {eps:g}: choose a larger eps.")
-        return torch.cholesky_solve(gradient[:, None], factor)[:, 0]
-
-    return direction
 
 
 class _Linearized(nn.Module):

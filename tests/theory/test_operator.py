@@ -10,9 +10,11 @@ from torch import nn
 from pinnedu import FourierFeatures, GradientDescent, Problem
 from pinnedu.problems import poisson
 from pinnedu.theory import fourier, kernels, operator, tangent
+from pinnedu.theory.bounds import two_by_two
 from pinnedu.trainers import Objective
 
 BOX = poisson().domain
+END = torch.tensor([[pi]], dtype=torch.float64)
 RULE = BOX.quadrature(64, "midpoint")
 
 
@@ -121,3 +123,57 @@ def test_basis_is_no_parameter():
     assert isinstance(model, nn.Module)
     assert model(torch.zeros(1, 1, dtype=torch.float64)).item() == 0
     assert pytest.approx(pi) == BOX.high.item()
+
+
+# --- features whose derivatives are no functions
+
+
+def test_a_rectifier_has_no_derivatives_to_speak_of():
+    """One derivative of a 1[w x + b > 0] x is a Dirac term, which automatic differentiation drops."""
+    line = torch.tensor([[0.1]])
+    rectifier = kernels.WideNetwork(1, (16,), kernels.Rectifier(), bias=True)
+    assert kernels.orders(rectifier, line) == 0
+    assert kernels.orders(kernels.WideNetwork(1, (16,), kernels.Rectifier(3), bias=True), line) == 2
+    assert kernels.orders(kernels.WideNetwork(1, (16,), nn.LeakyReLU(), bias=True), line) == 0
+    assert kernels.orders(network(16), torch.zeros(1, 1)) == float("inf")
+    assert operator.frequency_response(rectifier, [1, 2]).shape == (2,)
+    for order in (1, 2):
+        with pytest.raises(ValueError, match="The features of this model have no such derivatives"):
+            operator.frequency_response(rectifier, [1, 2], order=order)
+    with pytest.raises(ValueError, match="no such derivatives"):
+        operator.spectrum(rectifier, BOX, *RULE, lambda u: u.x)
+    with pytest.warns(UserWarning, match="no such derivatives"):
+        tangent.gram(rectifier, poisson(), poisson().domain.grid(4))
+    cubic = kernels.WideNetwork(1, (16,), kernels.Rectifier(3), bias=True)
+    assert (operator.frequency_response(cubic, [1, 2], order=2) > 0).all()
+
+
+# --- the boundary in the operator
+
+
+@pytest.mark.parametrize(("K", "lam", "gamma"), [(3, 2.0, None), (6, 0.5, None), (6, 2 * pi, 1.0)])
+def test_the_operator_with_its_boundary_has_the_spectrum_of_the_matrix(K, lam, gamma):
+    problem = poisson()
+    weights = {"poisson": 2 * pi, "left": lam / 2, "right": lam / 2}
+    sample = {"interior": RULE[0], "left": -END, "right": END}
+    spectra, blocks = operator.extended(operator.fourier_model(K, gamma), problem, sample, weights)
+    A = fourier.poisson(K, lam)
+    A = A if gamma is None else fourier.precondition(A, gamma)
+    np.testing.assert_allclose(spectra.matrix, np.linalg.eigvalsh(A)[::-1], rtol=1e-8)
+    assert spectra.difference(1e-9) < 1e-8
+    # The blocks are those of D_ext T D_ext*, from the kernel of T and its derivatives in closed form.
+    basis, scale = fourier.Basis(K), 1.0 if gamma is None else fourier.preconditioner(K, gamma)
+    x, h = sample["interior"][:, 0].numpy(), 2 * pi / len(RULE[0])
+    second = basis.values(x, 2) * scale
+    np.testing.assert_allclose(blocks["poisson", "poisson"], h * second @ second.T, rtol=1e-9, atol=1e-9)
+    ends = basis.values(np.array([pi]), 0) * scale
+    np.testing.assert_allclose(blocks["poisson", "right"], np.sqrt(h * lam / 2) * second @ ends.T, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(blocks["left", "right"], lam / 2 * ends @ ends.T, rtol=1e-9)
+
+
+def test_the_two_ends_of_the_preconditioned_spectrum_are_those_of_the_block():
+    lam = 3.0
+    weights = {"poisson": 2 * pi, "left": lam / 2, "right": lam / 2}
+    sample = {"interior": RULE[0], "left": -END, "right": END}
+    spectra, _ = operator.extended(operator.fourier_model(8, 1.0), poisson(), sample, weights)
+    np.testing.assert_allclose(spectra.matrix[[-1, 0]], np.linalg.eigvalsh(two_by_two(8, lam)), rtol=1e-9)
