@@ -60,7 +60,7 @@ def worst(results, problem, optimizer):
 
 CLAIMS = [
     Claim(
-        f"{problem}-{rival}",
+        f"{problem}-{rival.lower()}",
         f"{title}: in no more seconds the worst run of Gauss-Newton is over {factor} times better than the best of {rival}.",
         lambda results, problem=problem, rival=rival, factor=factor: (
             factor * worst(results, problem, "Gauss-Newton") < best(results, problem, rival)
