@@ -1,7 +1,7 @@
 """The gallery: problems on which a recipe is judged, what the literature reached on them, and what is aimed at.
 
-Problems with an even number, and Burgers' equation, may be looked at while a recipe is made. The odd ones are for its trial: nothing
-is chosen by their results. Numbers 9 to 11 have holes and corners and are not here yet.
+Problems with an even number, and Burgers' equation, may be looked at while a recipe is made. The odd ones are for its
+trial: nothing is chosen by their results. Numbers 9 to 11 have holes and corners and are not here yet.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
 from torch import nn
 
 from pinnedu.problem import Problem
@@ -29,6 +28,7 @@ from pinnedu.problems.poisson_cube import poisson_cube
 from pinnedu.problems.poisson_multiscale import poisson_multiscale
 from pinnedu.problems.schroedinger import schroedinger
 from pinnedu.problems.wave import wave
+from pinnedu.trainers.record import relative_error
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,7 @@ class Exhibit:
         if self.unknowns:
             found = unknowns or {}
             return max(abs(found[name] / true - 1) for name, true in self.unknowns.items())
-        points = problem.domain.evaluation_points()
-        exact = problem.solution(points)
-        names = list(self.judged or exact)
-        with torch.no_grad():
-            values = problem.values(model, points, names)
-        difference = torch.stack([values[name].cpu().to(points) - exact[name] for name in names])
-        return float(torch.linalg.norm(difference) / torch.linalg.norm(torch.stack([exact[name] for name in names])))
+        return relative_error(model, problem, fields=self.judged)
 
 
 GALLERY: tuple[Exhibit, ...] = (

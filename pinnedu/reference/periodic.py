@@ -5,10 +5,10 @@ r"""Evolution equations on a periodic interval, by exponential time differencing
     u_t = L u - s\, u u_x, \qquad L \text{ linear with constant coefficients}.
 
 L multiplies each mode :math:`e^{i k x}` by a number :math:`L(k)`, so that its part is solved exactly, however stiff.
-Duhamel's formula for one step, :math:`u(h) = e^{hL} u(0) + \int_0^h e^{(h-\tau)L} N(u(\tau))\, d\tau`, leaves an integral, in which
-:math:`N = -(s u^2 / 2)_x` is replaced as in the classical Runge-Kutta method of order four (Cox & Matthews 2002). The weights are
-functions such as :math:`(e^z - 1)/z` with :math:`z = h L`, whose terms cancel near 0: the mean over a circle around z is the same
-number without the loss of digits (Kassam & Trefethen 2005).
+Duhamel's formula for one step, :math:`u(h) = e^{hL} u(0) + \int_0^h e^{(h-\tau)L} N(u(\tau))\, d\tau`, leaves an
+integral, in which :math:`N = -(s u^2 / 2)_x` is replaced as in the classical Runge-Kutta method of order four (Cox &
+Matthews 2002). The weights are functions such as :math:`(e^z - 1)/z` with :math:`z = h L`, whose terms cancel near 0:
+the mean over a circle around z is the same number without the loss of digits (Kassam & Trefethen 2005).
 
 Two of the usual tests of PINNs are here: :data:`KORTEWEG_DE_VRIES` and :data:`KURAMOTO_SIVASHINSKY`.
 """

@@ -77,7 +77,7 @@ class Table:
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """How well every second line of the grid gives the others, relative L2 by field: more than the error between the lines."""
+        """How well every second line of the grid gives the others, relative L2 by field: more than the error of the table."""
         along = tuple(axis[::2] for axis in self.axes.values())
         if any(len(axis) <= self.degree for axis in along):
             raise ValueError(f"{self!r} is too small to leave out every second line.")
