@@ -51,7 +51,7 @@ def test_a_closed_form_has_no_residual(name):
         ("korteweg_de_vries", 2e-3, 2e-2),
         ("kuramoto_sivashinsky", 4e-3, 2e-2),
         ("cavity", 4e-3, 1e-4),
-        ("cavity_parabolic", 4e-3, 1e-3),
+        ("cavity_parabolic", 4e-3, 1e-2),
         ("lorenz", 1e-3, 1e-6),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_computed_solution_solves_the_equations(name, step, accuracy):
     for equation in terms:
         total, size = sum(equation), max(term.abs().max() for term in equation)
         assert size > 1e-3
-        assert total.abs().max() < accuracy * size
+        assert total.abs().max() < accuracy * size, (name, float(total.abs().max() / size))
 
 
 WEIGHTS = {  # central differences of order six, at -4, ..., 4
@@ -127,19 +127,19 @@ def attractor(d):
 TERMS = {"korteweg_de_vries": kdv, "kuramoto_sivashinsky": ks, "cavity": flow, "lorenz": attractor}
 
 
-def test_the_schroedinger_solution_solves_the_equations_where_the_kink_has_not_come():
+def test_two_solitons_solve_the_schroedinger_equation(closed_form):
+    """The formula of the whole line has no residual in the equations; at the ends it is not periodic."""
+
+    def h(x, t):
+        turn = torch.polar(torch.ones_like(t), 4 * t)
+        above = 4 * torch.polar(torch.ones_like(t), t / 2) * (torch.cosh(3 * x) + 3 * turn * torch.cosh(x))
+        return above / (torch.cosh(4 * x) + 4 * torch.cosh(2 * x) + 3 * torch.cos(4 * t))
+
     made = problem("schroedinger")
-    x, t, step = torch.linspace(-1, 1, 21, dtype=torch.float64), 0.15, 5e-3
-    points = torch.stack([x, torch.full_like(x, t)], 1)
-
-    def values(shift):
-        return made.solution(points + step * torch.tensor(shift, dtype=torch.float64))
-
-    here, slope, bend = (differences(values, orders, step) for orders in ((0, 0), (0, 1), (2, 0)))
-    u, v = here["u"], here["v"]
-    square = u * u + v * v
-    assert (-slope["v"] + bend["u"] / 2 + square * u).abs().max() < 0.02 * bend["u"].abs().max()
-    assert (slope["u"] + bend["v"] / 2 + square * v).abs().max() < 0.02 * bend["u"].abs().max()
+    model = closed_form(lambda x, t: h(x, t).real, lambda x, t: h(x, t).imag)
+    residuals = made.residuals(model, made.sample(Points(50, 20)), "autograd")
+    assert max(residuals[term].abs().max() for term in ("real", "imaginary", "initial")) < 1e-10
+    assert residuals["periodic"].abs().max() > 1e-2
 
 
 COMPUTED = "burgers burgers_thin allen_cahn korteweg_de_vries kuramoto_sivashinsky schroedinger cavity cavity_parabolic lorenz"
@@ -149,7 +149,7 @@ COMPUTED = "burgers burgers_thin allen_cahn korteweg_de_vries kuramoto_sivashins
 def test_a_computed_solution_meets_the_conditions(name):
     """Those that need no derivative and no pressure."""
     made = problem(name)
-    model = Solution(made) if "cavity" not in name else Padded(made)
+    model = Computed(made)
     sample = made.sample(Points(1, 20), generator=torch.Generator().manual_seed(0))
     del sample["interior"]
     for term in ("pressure", "periodic"):
@@ -162,12 +162,13 @@ def test_a_computed_solution_meets_the_conditions(name):
         assert residual.abs().max() < 1e-9, term
 
 
-class Padded(Solution):
-    """Velocity as it is known, and no pressure."""
+class Computed(Solution):
+    """Values alone, with 0 for a pressure that is not known."""
 
     def forward(self, points):
-        found = self.problem.solution(points)
-        return self.weight * torch.stack([found["u"], found["v"], 0 * found["u"]], dim=1)
+        found = self.problem.solution(points.detach())
+        zero = torch.zeros_like(points[:, 0])
+        return self.weight * torch.stack([found.get(name, zero) for name in self.problem.fields], dim=1)
 
 
 def test_together_they_are_what_the_gallery_lists():
