@@ -2,8 +2,8 @@
 
 It goes on where it was stopped; what was run is stored after each problem. Only problems that are asked for are run and shown.
 
-Usage: ``python book/_tools/gallery.py [--seconds 300] [PROBLEM ...]``, all problems without a name. Runs of another length than the
-study's are shown and not stored.
+Usage: ``python book/_tools/gallery.py [--seconds 300] [PROBLEM ...]``, all problems without a name. Runs of another length
+than the study's are shown and not stored.
 """
 
 import argparse
@@ -31,7 +31,8 @@ def wanted(study: Study, problems: list[str], seconds: float | None) -> list[dic
 
 def table(entries: list[dict]) -> str:
     """One line a problem and method: the median over the seeds."""
-    lines = [f"{'problem':24s}{'method':12s}{'error':>10s}{'estimate':>10s}{'published':>11s}{'aim':>9s}{'seconds':>9s}{'seeds':>7s}"]
+    right = f"{'error':>10s}{'estimate':>10s}{'published':>11s}{'aim':>9s}{'seconds':>9s}{'seeds':>7s}"
+    lines = [f"{'problem':24s}{'method':12s}{right}"]
     for exhibit in GALLERY:
         own = [entry for entry in entries if entry["parameters"]["problem"] == exhibit.name]
         for method in sorted({entry["parameters"]["method"] for entry in own}):

@@ -1,7 +1,7 @@
 """The gallery under one recipe: nothing is chosen for any of its problems.
 
-The baseline is one fixed setting, drawn up before any of the problems was run: what a recipe that looks at the problem must beat. It
-takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem.
+The baseline is one fixed setting, drawn up before any of the problems was run: what a recipe that looks at the problem must
+beat. It takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem.
 """
 
 import torch

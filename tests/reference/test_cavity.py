@@ -18,7 +18,7 @@ def difference(found, wanted):
 
 
 def stream(lid, n, reynolds=100.0):
-    """Velocity at the inner points of an n x n grid, second order, from Delta^2 psi / Re = psi_y (Delta psi)_x - psi_x (Delta psi)_y."""
+    """Velocity at the inner points, second order, from Delta^2 psi / Re = psi_y (Delta psi)_x - psi_x (Delta psi)_y."""
     m, h, x = n - 1, 1 / n, np.linspace(0, 1, n + 1)[1:-1]
     one = sparse.identity(m)
     d1 = sparse.diags([-1.0, 1.0], [-1, 1], (m, m)) / (2 * h)

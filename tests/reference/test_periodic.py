@@ -1,4 +1,4 @@
-"""Exponential time differencing: against closed forms, itself at other resolutions, and a common solver that shares nothing with it."""
+"""Exponential time differencing: against closed forms, itself at other resolutions, and an explicit solver."""
 
 from __future__ import annotations
 
