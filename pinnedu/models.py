@@ -220,6 +220,8 @@ class MLP(nn.Module):
 
     Weights that nothing has touched since they were drawn are drawn again by ``fit(seed=...)``,
     so that one seed fixes a whole run; trained or loaded weights are kept, and those drawn from a seed of their own.
+    Where the fields of a problem are far from 1, ``fit`` has the network give output_shift + output_scale * net(x) in
+    their place: see :class:`Scales`. Both are None at first, and buffers from then on: they are saved with the weights.
 
     Parameters
     ----------
@@ -237,6 +239,9 @@ class MLP(nn.Module):
     seed : int, optional
         Of the weights, which are those that ``fit(seed=...)`` would draw; torch's global generator by default.
     """
+
+    output_shift: Tensor | None
+    output_scale: Tensor | None
 
     def __init__(
         self,
@@ -272,6 +277,8 @@ class MLP(nn.Module):
             self.activation = (ACTIVATIONS[activation] if isinstance(activation, str) else activation)()
         except TypeError as error:
             raise ValueError(f"The activation {shown(activation)} cannot be made without arguments ({reason(error)}).") from None
+        self.register_buffer("output_shift", None)
+        self.register_buffer("output_scale", None)
         self.reset_parameters()
         self.to(dtype)
         if seed is not None:
@@ -297,7 +304,25 @@ class MLP(nn.Module):
         values = self.embedding(points)
         for layer in self.layers[:-1]:
             values = self.activation(layer(values))
-        return self.layers[-1](values)
+        return self.output(values)
+
+    def output(self, values: Tensor) -> Tensor:
+        """The last layer, and the scale of the fields where they have one."""
+        values = self.layers[-1](values)
+        if self.output_shift is None or self.output_scale is None:
+            return values
+        return self.output_shift + self.output_scale * values
+
+    def set_output(self, shift: Tensor | None, scale: Tensor | None) -> None:
+        """Have the network give shift + scale * net(x), each of shape (number of fields,), or net(x) again."""
+        self.output_shift, self.output_scale = shift, scale
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
+        """Take shift and scale from weights that have them, and have none where the weights have none."""
+        for name in ("output_shift", "output_scale"):
+            given = state_dict.get(prefix + name)
+            setattr(self, name, None if given is None else given.detach().clone().to(next(self.parameters())))
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 class ModifiedMLP(MLP):
@@ -329,7 +354,7 @@ class ModifiedMLP(MLP):
         difference = U - V
         for layer in self.layers[:-1]:
             values = V + self.activation(layer(values)) * difference
-        return self.layers[-1](values)
+        return self.output(values)
 
 
 class HardConstraint(nn.Module):

@@ -162,8 +162,8 @@ class Problem:
         Parameters
         ----------
         model : Module, (N, d) -> (N, m)
-            Unknown parameters are read from ``model.unknowns`` where training put them there,
-            otherwise they have their first guesses.
+            Unknown parameters are read from ``model.unknowns`` where training put them there (times
+            ``model.units``), otherwise they have their first guesses.
         points : Tensor (N, d) or sample
             Interior points (equations only), or what :meth:`sample` returned (everything in it);
             moved to the model's device and dtype.
@@ -184,7 +184,7 @@ class Problem:
     ) -> dict[str, list[Tensor]]:
         """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic, or all, see Integral).
 
-        ``unknowns`` takes the place of the model's own, one number or one for each point.
+        ``unknowns`` takes the place of the model's own, in its units, one number or one for each point.
         """
         require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
         named(sample, "points", "a tensor (N, d) or a sample, as problem.sample() makes them")
@@ -220,6 +220,8 @@ class Problem:
         for name in sample:
             groups.setdefault(frozenset(self._requests.get(name, ())), []).append(name)
         results: dict[str, list[Tensor]] = {}
+        units = getattr(model, "units", {})
+        numbers = {name: units[name] * value if name in units else value for name, value in unknowns.items()}
         for requests, names in groups.items():
             together = torch.cat([sample[name][:, : self.domain.dim] for name in names])
             values = self._derive(engine, model, together, requests) if requests else {}
@@ -228,7 +230,7 @@ class Problem:
                 part = slice(start, start := start + len(sample[name]))
                 own = {request: value[part] for request, value in values.items()}
                 try:
-                    results.update(self._set_residuals(name, sample[name], own, unknowns))
+                    results.update(self._set_residuals(name, sample[name], own, numbers))
                 except MissingDerivative as missing:
                     if missing.request in requests:
                         raise ValueError(f"The derivative engine did not compute {missing.request} when asked.") from None

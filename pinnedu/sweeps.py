@@ -309,8 +309,10 @@ def _on_this_machine(function: Any, runs: dict[int, Parameters], count: int) -> 
                     yield i, json.dumps({"error": "The process died 2 times in this run (killed, or out of memory)."})
                 else:
                     suspects.append(i)
-    finally:
+    except BaseException:  # an interruption, or nobody wants the rest: what runs is not waited for
         pool.shutdown(kill_workers=True)
+        raise
+    pool.shutdown()  # in peace, each process puts its own things away
 
 
 def _pool(count: int) -> Any:

@@ -149,6 +149,7 @@ def identity(settings: Settings, state: TrainingState) -> dict[str, str]:
         "domain": repr(problem.domain),
         "fields": ", ".join(problem.fields),
         "unknowns": ", ".join(problem.unknowns),
+        "scale": str(settings.scale),
         "shapes of the weights": ", ".join(f"{name} {tuple(value.shape)}" for name, value in values.items()),
         "optimizer": name_of(settings.optimizer),
         "options of the optimizer": getattr(state.take_step, "options_shown", ""),

@@ -54,6 +54,7 @@ def fit(
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 10.0,
     after: Fit | None = None,
+    scale: bool = True,
 ) -> Fit:
     """Train a model to solve a problem.
 
@@ -97,7 +98,10 @@ def fit(
         Seconds between two writings; 0 writes after every step. The end of the run is always written.
     after : Fit, optional
         An earlier run of this model to go on from, by another optimizer for example: the unknowns of the problem start
-        from what it found, and its history, time and warnings come before those of this run.
+        from what it found, its scales are kept, and its history, time and warnings come before those of this run.
+    scale : bool
+        Train fields, unknowns and terms of any size as if they were near 1. Sizes are taken from data, conditions and
+        first guesses; ``run.scales`` shows them. Nothing changes where all are between 1/8 and 8: see :class:`Scales`.
 
     Returns
     -------
@@ -128,6 +132,7 @@ def fit(
         compile=compile,
         callbacks=callbacks,
         after=after,
+        scale=scale,
     )
     state, doubt = begin(model, problem, settings)
     run = _Run(model, problem, settings, state, keep)
@@ -352,6 +357,7 @@ class _Run:
             self.stopped,
             self.status,
             self.warnings,
+            scales=self.state.scales,
         )
         if after is None:
             return run
@@ -379,15 +385,16 @@ class _Run:
         if len(self.record) < ENOUGH or self.settings.after is not None:
             return
         loss = history["loss"]
-        if not self.settings.strategies and loss[0] > 0 and loss[1:].min() >= loss[0]:
-            what = "only rose from" if loss[1:].max() > loss[0] else "never left"
+        if not self.settings.strategies and loss[0] > 0 and loss[len(loss) // 2 :].min() >= loss[0]:
+            what = "rose above" if loss.min() < loss[0] else "only rose from" if loss.max() > loss[0] else "never left"
             yield (
                 f"The loss {what} its first value, {loss[0]:.1e}: nothing was learned. Try a smaller rate if it rose and a "
                 "larger one if it stood still, and see whether the equations depend on the model."
             )
         for name, guess in self.problem.unknowns.items():
             if np.abs(history[name] - float(guess)).max() <= STILL * abs(float(guess)):
+                size = "" if self.settings.scale else ", or its size is far from 1: leave scale=False out"
                 yield (
-                    f"The unknown {name!r} never left its first guess, {float(guess):g}: no equation depends on it, or its "
-                    "size is far from 1. Write it as that size times a number near 1."
+                    f"The unknown {name!r} never left its first guess, {float(guess):g}: no equation depends on it, or the "
+                    f"steps are too short for it{size}."
                 )

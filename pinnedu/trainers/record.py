@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from pinnedu.checks import require, shown
 from pinnedu.derivatives import Engine
 from pinnedu.files import packed, unpacked, write_whole
 from pinnedu.problem import Problem, Sample
+from pinnedu.scales import Scales
 from pinnedu.trainers.objective import Objective
 
 FORMAT = "pinnedu run 1"
@@ -70,6 +71,8 @@ class Fit:
         The same as a code.
     warnings : list of str
         What is doubtful about the result.
+    scales : Scales
+        What was scaled to be near 1 in training.
     """
 
     model: nn.Module
@@ -81,6 +84,7 @@ class Fit:
     stopped: str
     status: Status
     warnings: list[str]
+    scales: Scales = field(default_factory=Scales, kw_only=True)
 
     @property
     def loss(self) -> float:
@@ -171,6 +175,7 @@ class Fit:
             "stopped": self.stopped,
             "status": self.status.name,
             "warnings": list(self.warnings),
+            "scales": self.scales.content(),
         }
         try:
             write_whole(Path(path), packed(content, FORMAT))
@@ -232,6 +237,7 @@ class Fit:
             found["stopped"],
             Status[found["status"]],
             found["warnings"],
+            scales=Scales.of(found.get("scales")),
         )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pinnedu import device as _device
-from pinnedu.checks import as_number, is_whole, require, shown, whole
+from pinnedu.checks import as_number, flag, is_whole, require, shown, whole
 from pinnedu.derivatives import ENGINES, Engine, engine
 from pinnedu.problem import Problem
 from pinnedu.sampling import Points
@@ -54,6 +54,7 @@ class Settings:
     compile: bool
     callbacks: Sequence[Callback]
     after: Fit | None
+    scale: bool
 
 
 def validate(
@@ -73,6 +74,7 @@ def validate(
     compile: bool,
     callbacks: Sequence[Callback],
     after: Fit | None,
+    scale: bool,
 ) -> Settings:
     """Check all that can be checked before any work starts.
 
@@ -111,6 +113,7 @@ def validate(
     if compile and any(strategy.sets == "points" for strategy in strategies):
         raise ValueError("Weights of single points, as by Causal, cannot be compiled: leave them or compile=True out.")
     _check_after(after, model, problem)
+    flag(scale, "scale")
     points = Points() if points is None else points
     resample = resolved.resample if points.resample is None else points.resample
     if points.adaptive and not resample:
@@ -133,6 +136,7 @@ def validate(
         compile=compile,
         callbacks=callbacks,
         after=after,
+        scale=scale,
     )
 
 

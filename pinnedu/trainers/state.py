@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from pinnedu.models import draw
 from pinnedu.problem import Problem
+from pinnedu.scales import Scales, scale_outputs, scales_of_terms, scales_of_unknowns, units_of_fields, unscaled
 from pinnedu.trainers import parallel
 from pinnedu.trainers.compiled import NotCompiled, Program
 from pinnedu.trainers.judge import Judge
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Resumable, Step
-from pinnedu.trainers.sampling import Sampler, stream_of
+from pinnedu.trainers.sampling import Sampler, stream_of, undisturbed
 from pinnedu.trainers.settings import Settings
 from pinnedu.trainers.weights import Windows
 
@@ -33,13 +34,24 @@ class WithUnknowns(nn.Module):
     ----------
     model : Module
     guesses : dict of name to float
+    scales : dict of name to float, optional
+        What is trained is the unknown divided by its scale, which is 1 by default.
+
+    Attributes
+    ----------
+    unknowns : ParameterDict
+        What is trained.
+    units : dict of name to float
+        The scales that are not 1: an unknown is ``units[name] * unknowns[name]``.
     """
 
-    def __init__(self, model: nn.Module, guesses: Mapping[str, float]) -> None:
+    def __init__(self, model: nn.Module, guesses: Mapping[str, float], scales: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.model = model
+        self.units = {name: scale for name, scale in (scales or {}).items() if scale != 1}
+        starts = {name: float(guess) / self.units.get(name, 1.0) for name, guess in guesses.items()}
         self.unknowns = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(float(guess), dtype=torch.float64)) for name, guess in guesses.items()}
+            {name: nn.Parameter(torch.tensor(start, dtype=torch.float64)) for name, start in starts.items()}
         )
 
     def forward(self, points: Tensor) -> Tensor:
@@ -100,6 +112,7 @@ class TrainingState:
     sampler : Sampler
         Draws the training points.
     judge : Judge
+    scales : Scales
     record : Record
     looked : float
         Seconds of training at the last look on fresh points.
@@ -110,13 +123,15 @@ class TrainingState:
     take_step: Step
     sampler: Sampler
     judge: Judge
+    scales: Scales
     record: Record = field(default_factory=Record)
     looked: float = 0.0
 
     def unknowns(self) -> Tensor:
         """The unknown parameters as they are now, in the order of the problem."""
-        unknowns: Any = self.trained.unknowns
-        return torch.stack([unknowns[name].detach().clone() for name in self.objective.problem.unknowns])
+        trained: Any = self.trained
+        values = [trained.unknowns[name].detach() * trained.units.get(name, 1.0) for name in self.objective.problem.unknowns]
+        return torch.stack(values)
 
     def content(self) -> Content:
         """All of it, as a checkpoint keeps it."""
@@ -144,6 +159,7 @@ class TrainingState:
             "fresh": judge.fresh,
             "kept": judge.kept,
             "best": judge.best,
+            "scales": self.scales.content(),
         }
 
     def restore(self, content: Content) -> None:
@@ -167,6 +183,7 @@ class TrainingState:
         record.weights, record.times = content["used weights"], content["times"]
         record.errors, self.looked = content["errors"], content["looked"]
         judge.fresh, judge.kept, judge.best = content["fresh"], content["kept"], content["best"]
+        self.scales = Scales.of(content["scales"])
 
 
 def begin(model: nn.Module, problem: Problem, settings: Settings) -> tuple[TrainingState, str]:
@@ -176,7 +193,7 @@ def begin(model: nn.Module, problem: Problem, settings: Settings) -> tuple[Train
     -------
     TrainingState
     str
-        Why the step could not be compiled, where it was asked for; empty if all is well.
+        What could not be done, of what was asked for; empty if all is well.
 
     Raises
     ------
@@ -189,24 +206,44 @@ def begin(model: nn.Module, problem: Problem, settings: Settings) -> tuple[Train
     model.to(device=device, dtype=dtype)
     if seed is not None:
         draw(model, seed)
-    trained = model
+    trained, scales = model, unscaled(problem)
+    if settings.scale:
+        scales = replace(scales, unknowns=scales_of_unknowns(problem)) if settings.after is None else settings.after.scales
     if problem.unknowns:
         guesses = problem.unknowns if settings.after is None else settings.after.unknowns
-        trained = WithUnknowns(model, guesses).to(device=device, dtype=dtype)
+        trained = WithUnknowns(model, guesses, scales.unknowns).to(device=device, dtype=dtype)
     if not any(weight.requires_grad for weight in trained.parameters()):
         raise ValueError("The model has no weights that require a gradient: there is nothing to train.")
     group.copy(trained.state_dict().values())
     objective = Objective(trained, problem, sampler.draw(), settings.weights, settings.derivatives, team=group)
     problem.check_model(model, objective.whole["interior"][:2])
+    doubt = ""
+    if settings.scale:
+        if settings.after is None:
+            with undisturbed(settings.derivatives):
+                scales, doubt = _scaled(model, problem, settings, scales)
+        objective.loss_weights = {
+            name: weight / scales.terms.get(name, 1.0) ** 2 for name, weight in objective.loss_weights.items()
+        }
     residuals = problem.residuals(trained, sampler.few(), settings.derivatives)
     if not any(residual.requires_grad for residual in residuals.values()):
         raise ValueError("No residual depends on the model's weights: there is nothing to train.")
-    doubt = ""
     if settings.compile:
         try:
             objective.program = Program(objective)
         except NotCompiled as why:
-            doubt = f"The step could not be compiled ({why}): training goes on without."
+            doubt += " " * bool(doubt) + f"The step could not be compiled ({why}): training goes on without."
     take_step = settings.optimizer.start(trained)
     judge = Judge(trained, objective, sampler.fresh(stream + 2**31))
-    return TrainingState(trained, objective, take_step, sampler, judge), doubt
+    return TrainingState(trained, objective, take_step, sampler, judge, scales), doubt
+
+
+def _scaled(model: nn.Module, problem: Problem, settings: Settings, scales: Scales) -> tuple[Scales, str]:
+    """Find the scales of fields and terms, and give the model those of its fields; what that failed at, in a sentence.
+
+    Weights that were asked for say how large the terms are, and so does a strategy that sets them: then the terms stay.
+    """
+    fields, doubt = scale_outputs(model, problem, units_of_fields(problem))
+    chosen = settings.weights != dict.fromkeys(problem.terms, 1.0) or any(part.sets == "terms" for part in settings.strategies)
+    terms = scales.terms if chosen else scales_of_terms(problem, fields, scales.unknowns)
+    return replace(scales, fields=fields, terms=terms), doubt

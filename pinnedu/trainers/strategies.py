@@ -408,4 +408,5 @@ def _gather(
         status,
         [f"{what} {k}: {warning}" for k, run in enumerate(fits, start=1) for warning in run.warnings],
         fits,
+        scales=fits[-1].scales,
     )
