@@ -56,7 +56,7 @@ def jacobian(
     ----------
     model : Module
     problem : Problem
-    points : Tensor (N, d) or sample, as for :meth:`Problem.residuals`
+    points : Tensor (N, d) or sample, as for :meth:`pinnedu.Problem.residuals`
     method : {"auto", "layers", "func", "rows"}
         "layers" is the fast path for weights of linear layers and unknowns of the problem; "func"
         takes any weights, by ``torch.func``, where each residual depends on its own point; "rows" is one
@@ -359,11 +359,18 @@ def _rows(residual: Tensor, weights: list[Tensor], start: int, count: int) -> Te
     some = residual[start : start + count]
     if not some.requires_grad:
         return residual.new_zeros(len(some), sum(weight.numel() for weight in weights))
-    slopes = partial(torch.autograd.grad, inputs=weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+    slopes = partial(torch.autograd.grad, inputs=weights, retain_graph=True, allow_unused=True)
     try:
         together = slopes(some, grad_outputs=torch.eye(len(some)).to(residual), is_grads_batched=True)
     except RuntimeError as error:  # a backward pass that cannot be batched
         if out_of_memory(error):
             raise
-        return torch.stack([vector(slopes(one)) for one in some])
-    return torch.cat([gradient.flatten(start_dim=1) for gradient in together], dim=1)
+        return torch.stack([vector(slopes(one, materialize_grads=True)) for one in some])
+    # A weight without a say has no slope: torch's own zeros would be those of one row.
+    return torch.cat(
+        [
+            some.new_zeros(len(some), weight.numel()) if slope is None else slope.flatten(start_dim=1)
+            for weight, slope in zip(weights, together, strict=True)
+        ],
+        dim=1,
+    )

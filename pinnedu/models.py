@@ -233,7 +233,7 @@ class MLP(nn.Module):
     embedding : Module, optional
         First layer, (N, d) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
     factorized : bool
-        Random weight factorization: every layer is a :class:`FactorizedLinear`.
+        Random weight factorization: every layer is a :class:`pinnedu.models.FactorizedLinear`.
     dtype : torch.dtype
         float64 by default.
     seed : int, optional

@@ -221,4 +221,7 @@ def _names(node: ast.stmt) -> list[str]:
         return [node.name]
     if isinstance(node, ast.Import | ast.ImportFrom):
         return [(alias.asname or alias.name).split(".")[0] for alias in node.names]
-    return [inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)]
+    loops = [inner.target for inner in ast.walk(node) if isinstance(inner, ast.comprehension)]  # their names end with them
+    own = {id(name) for target in loops for name in ast.walk(target)}
+    names = [inner for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)]
+    return [name.id for name in names if id(name) not in own]

@@ -430,3 +430,22 @@ def test_a_problem_without_equations():
     for method in ("auto", "layers"):
         ((name, (residual, rows)),) = jacobian(model, problem, problem.sample(Points(4)), method=method).items()
         assert (name, len(residual), rows.shape) == ("data", 5, (5, 10))
+
+
+def test_an_equation_in_which_weights_have_no_say_has_a_jacobian_of_zeros():
+    problem = Problem(Box(x=(0, 1)), {"given": lambda x: x - 2, "other": lambda u: u.x})
+    model, points = MLP(problem, (3,)), torch.tensor([[0.25], [0.5]], dtype=torch.float64)
+    for method in ("layers", "rows", "auto"):
+        residual, rows = jacobian(model, problem, points, method=method)["given"]
+        assert residual.tolist() == [-1.75, -1.5]
+        assert torch.equal(rows, torch.zeros(2, 10, dtype=torch.float64))
+
+
+def test_row_by_row_a_weight_without_a_say_has_zeros():
+    """u.x does not see the last bias; every other column is that of the other ways."""
+    problem = Problem(Box(x=(0, 1)), {"slope": lambda u: u.x})
+    model, points = MLP(problem, (3,)), torch.tensor([[0.25], [0.5]], dtype=torch.float64)
+    found, expected = (jacobian(model, problem, points, method=method)["slope"][1] for method in ("rows", "layers"))
+    assert found.shape == (2, 10)
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(found[:, -1], torch.zeros(2, dtype=torch.float64))

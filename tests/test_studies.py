@@ -75,6 +75,8 @@ def test_what_is_not_there_is_told():
         ("    return FACTOR", "    # why\n    return FACTOR", False),
         ("It rises", "It grows", False),
         ("range(2)", "range(3)", False),
+        ('{"x": [1, 2], "seed": range(2)}', '[{"x": x, "seed": seed} for x in (1, 2) for seed in (0, 1)]', False),
+        ("study = Study(", "unused = [x for x in range(9)]\n\nstudy = Study(", False),
     ],
 )
 def test_the_digest_changes_with_the_experiment_alone(old, new, changes):

@@ -1,7 +1,7 @@
 """The scoreboard: what was claimed, what the chapters measured, and whether it holds.
 
 `book/scoreboard.yml` says for each row which chapter shows it, by which glued numbers, and what must hold for
-them. The numbers are read from the outputs stored in that chapter; none is written anywhere else. A row may name a study
+them. The numbers are read from the outputs stored in that chapter; none is written anywhere else. A row may name studies
 instead of conditions, or besides: then the claims of that study that serve the row must hold of its stored results, and the
 table says how often they hold when the study is shaken. A row whose chapter is not in the table of contents is missing.
 
@@ -102,7 +102,9 @@ def row(name: str, entry: dict, there: dict[str, Path]) -> Row:
         holds = all(judge(condition, numbers) for condition in entry.get("holds", ()))
     except KeyError as missing:
         raise ValueError(f"{name}: the chapter {chapter} glues no number called {missing}.") from None
-    true, shaken = claimed(name, entry["study"]) if "study" in entry else (True, None)
+    verdicts = [claimed(name, study) for study in entry.get("study", "").split()]
+    true, often = all(verdict for verdict, _ in verdicts), [share for _, share in verdicts]
+    shaken = None if not often or None in often else min(share for share in often if share is not None)
     return Row(name, entry["claim"], chapter, measured, f"{device}, {running_time(there[chapter])}", holds and true, shaken)
 
 

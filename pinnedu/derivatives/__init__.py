@@ -22,6 +22,7 @@ ENGINES: dict[str, Engine] = {
     "finite-differences": finite_differences(),
     "complex-step": complex_step,
 }
+"""The engines that have a name."""
 
 
 def engine(derivatives: str | Engine) -> Engine:

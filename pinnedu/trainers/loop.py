@@ -89,8 +89,8 @@ def fit(
     progress : bool
         Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
     callbacks : sequence of callable
-        Called after each step with a :class:`State`; a true answer ends training. Ready-made ones are ``stop_below(loss)``
-        and ``stop_early(patience)``.
+        Called after each step with a :class:`pinnedu.trainers.State`; a true answer ends training. Ready-made ones are
+        ``stop_below(loss)`` and ``stop_early(patience)``.
     checkpoint : path, optional
         A file to keep the run in. Where it exists, training goes on from it, to the last bit as if
         it had never stopped; it must be of this run, though ``steps`` and ``seconds`` may have grown.

@@ -29,7 +29,7 @@ Build = Callable[[Problem], nn.Module]
 
 @dataclass(repr=False)
 class Staged(Fit):
-    """What a plan reached: a :class:`Fit` for the whole problem, and the fits it is made of.
+    """What a plan reached: a :class:`pinnedu.Fit` for the whole problem, and the fits it is made of.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ def test_claims_have_names_and_rows(name):
     for claim in claims:
         assert re.fullmatch(r"[a-z][a-z0-9-]*", claim.name)
         assert claim.sentence.endswith(".")
-        assert not claim.row or table[claim.row].get("study") == name, f"the scoreboard does not know {claim.name}"
+        assert not claim.row or name in table[claim.row].get("study", "").split(), f"the scoreboard does not know {claim.name}"
 
 
 def test_a_cheap_run_agrees_with_the_stored_one_and_with_the_claims(name):

@@ -418,3 +418,16 @@ def test_a_mean_over_all_points_is_a_number_for_each_of_them():
             return h - h.mean()
 
     assert torch.allclose(taylor(Centred(), POINTS, [(0, (1, 0))])[0, (1, 0)], torch.cos(POINTS[:, 0]), rtol=1e-14)
+
+
+def test_rows_of_a_jet_are_rows_of_all_its_coefficients():
+    """The slopes of the points themselves are one row for all points: a selection of rows gives each its own."""
+    plan = Plan.of(frozenset({(1, 0), (0, 1)}), 2)
+    for index in (slice(1, 3), (slice(1, 3), slice(None)), [4, 0]):
+        some = Jet.seed(POINTS, plan)[index]
+        assert torch.equal(some.value, POINTS[index])
+        for order, slope in (((1, 0), [1.0, 0.0]), ((0, 1), [0.0, 1.0])):
+            assert torch.equal(some.derivative(order), torch.tensor([slope, slope], dtype=torch.float64))
+    column = Jet.seed(POINTS, plan)[:, 1]
+    assert column.coefficients[1].shape == (1,), "a column of all points keeps the one row"
+    assert torch.equal(column.derivative((0, 1)), torch.ones(6, dtype=torch.float64))

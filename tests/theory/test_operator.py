@@ -1,4 +1,4 @@
-"""The spectrum of the matrix and of the operator, T of an orthonormal basis, and both orders of learning."""
+"""The spectrum of the matrix and of the operator, T of an orthonormal basis, and each frequency's rate of learning."""
 
 from math import pi
 
@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from pinnedu import FourierFeatures
+from pinnedu import FourierFeatures, GradientDescent, Problem
 from pinnedu.problems import poisson
-from pinnedu.theory import fourier, kernels, operator
+from pinnedu.theory import fourier, kernels, operator, tangent
+from pinnedu.trainers import Objective
 
 BOX = poisson().domain
 RULE = BOX.quadrature(64, "midpoint")
@@ -56,16 +57,48 @@ def test_preconditioned_features_invert_the_equation():
     assert spectra.difference() < 1e-8
 
 
-def test_regression_is_slow_and_a_pinn_fast_at_high_frequencies():
-    model = network(1024)
+def test_the_response_of_a_fourier_basis_is_the_equation():
     k = np.arange(1, 7)
-    values = operator.frequency_response(model, k)
-    residuals = operator.frequency_response(model, k, order=2)
-    assert (np.diff(values) < 0).all()
-    np.testing.assert_allclose(
-        operator.frequency_response(operator.fourier_model(6), k, order=2), k**4.0, rtol=1e-10
-    )
-    assert residuals[1] / values[1] > residuals[0] / values[0]
+    np.testing.assert_allclose(operator.frequency_response(operator.fourier_model(6), k, order=2), k**4.0, rtol=1e-10)
+
+
+def test_the_product_of_equation_and_smooth_network_has_a_peak():
+    k = np.arange(1, 21)
+    circle = FourierFeatures(torch.tensor([1.0]), torch.tensor([2.0]))
+    for activation, low, high in ((nn.Tanh(), 4, 11), (nn.SiLU(), 2, 4)):
+        model = kernels.WideNetwork(circle, (1024,), activation, bias=True)
+        values, products = operator.frequency_response(model, k), operator.frequency_response(model, k, order=2)
+        assert values[0] > 1e4 * values[-1]
+        assert low <= k[products.argmax()] <= high
+        assert products.max() > 5 * products[-1]
+
+
+@pytest.mark.parametrize("order", [0, 2])
+def test_each_frequency_is_learned_as_its_eigenvalue_says(order):
+    """Full gradient descent on the network, held against the operator: the product of k^4 and T is not enough to pass."""
+    frequencies, steps, size = (1, 2, 4, 7, 12), 60, 0.05
+    points = BOX.quadrature(64, "midpoint")[0]
+    sines = torch.sin(points * torch.tensor(frequencies))
+
+    def equation(u, x):
+        waves = size * sum(torch.sin(k * x) for k in frequencies)
+        return u.xx + waves if order else u - waves
+
+    problem = Problem(BOX, {"task": equation})
+    circle = FourierFeatures(torch.tensor([1.0]), torch.tensor([2.0]))
+    start = kernels.WideNetwork(circle, (1024,), bias=True)
+    largest = float(torch.linalg.eigvalsh(tangent.kernel(start, points, problem))[-1]) / len(points)
+    model = kernels.Centered(start)
+    step = GradientDescent(1 / largest).start(model)
+    objective = Objective(model, problem, {"interior": points})
+    for _ in range(steps):
+        step(objective)
+    with torch.no_grad():
+        learned = 2 / len(points) * (sines * model(points)).sum(dim=0).numpy()
+    left = 1 - learned / (size / np.array(frequencies, dtype=float) ** order)
+    forecast = (1 - operator.frequency_response(start, frequencies, order=order) / (2 * pi * largest)) ** steps
+    assert forecast.min() < 0.1 < 0.9 < forecast.max() or order == 2
+    np.testing.assert_allclose(left, forecast, atol=0.12)
 
 
 def test_bad_input():

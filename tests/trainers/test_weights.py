@@ -302,3 +302,8 @@ def test_nothing_to_balance_and_nothing_to_order():
     data = Problem(Box(t=(0, 1)), {}, {"start": On(t=0, equation=lambda u: u)})
     with pytest.raises(ValueError, match="Causal weighs the equations in time, but the problem has none"):
         fit(MLP(data), data, optimizer=Adam(), steps=1, weights=Causal())
+
+
+def test_balances_look_every_hundred_steps_by_default():
+    for strategy in (GradientBalance(), TangentKernelBalance()):
+        assert (strategy.every, strategy.momentum, strategy.sets) == (100, 0.9, "terms")

@@ -1,0 +1,83 @@
+"""Walk on spheres (Muller 1956) for Poisson's equation on a ball: the classical method of many dimensions.
+
+From each point a walk jumps to a random place of the largest sphere around it, until it is at the boundary, where u is zero. On
+its way it collects the right-hand side, at one random place of each ball, with the weight of Green's function.
+"""
+
+import numpy as np
+import torch
+
+from pinnedu.problems import poisson_ball
+from pinnedu.studies import Claim, Study
+
+FREQUENCY = 0.5
+POINTS = 50
+CLOSE = 1e-4  # where a walk ends
+
+
+def force(x):
+    """The right-hand side of `poisson_ball`, (N, d) to (N,)."""
+    d = x.shape[1]
+    y = FREQUENCY * d**0.5 * x
+    after = y.roll(-1, dims=1)
+    g = (torch.sin(y) * torch.cos(after)).sum(dim=1) / d**0.5
+    slope = (y * torch.cos(y) * torch.cos(after) - after * torch.sin(y) * torch.sin(after)).sum(dim=1) / d**0.5
+    return 2 * d * (1 + FREQUENCY**2 * (1 - x.square().sum(dim=1))) * g + 4 * slope
+
+
+def run(dim, walks, seed):
+    """The error at some points of the ball, each from so many walks, and the longest walk."""
+    generator = torch.Generator().manual_seed(seed)
+    problem = poisson_ball(dim, FREQUENCY)
+    points = problem.domain.sample(POINTS, generator=generator)
+    places = points.repeat(walks, 1)
+    found, moving, jumps = torch.zeros(len(places), dtype=places.dtype), torch.arange(len(places)), 0
+
+    def directions(count):
+        v = torch.randn(count, dim, generator=generator, dtype=places.dtype)
+        return v / v.norm(dim=1, keepdim=True)
+
+    while len(moving):
+        here = places[moving]
+        radius = 1 - here.norm(dim=1)
+        s = torch.rand(len(here), generator=generator, dtype=places.dtype).sqrt()  # density 2 s
+        inside = here + (radius * s)[:, None] * directions(len(here))
+        found[moving] += radius**2 / (2 * (dim - 2)) * (1 - s ** (dim - 2)) * force(inside)
+        here = here + radius[:, None] * directions(len(here))
+        places[moving] = here
+        moving = moving[1 - here.norm(dim=1) > CLOSE]
+        jumps += 1
+    truth = problem.exact(points)
+    mean = found.reshape(walks, POINTS).mean(dim=0)
+    return {"error": float((mean - truth).norm() / truth.norm()), "jumps": jumps}
+
+
+def errors(results, dim, walks):
+    """The errors of all seeds."""
+    return results.where(dim=dim, walks=walks)["error"]
+
+
+CLAIMS = [
+    Claim(
+        "root-of-walks",
+        "In 20 dimensions 16 times as many walks divide the median error by 2.5 to 6.5: the square root.",
+        lambda results: 2.5 < np.median(errors(results, 20, 16)) / np.median(errors(results, 20, 256)) < 6.5,
+    ),
+    Claim(
+        "any-dimension",
+        "With 16 walks from each point the median error in 100 dimensions is at most twice that in 20.",
+        lambda results: np.median(errors(results, 100, 16)) < 2 * np.median(errors(results, 20, 16)),
+    ),
+]
+
+study = Study(
+    run,
+    grid=[
+        {"dim": dim, "walks": walks, "seed": seed}
+        for seed in range(5)
+        for dim, walks in ((20, 16), (20, 256), (100, 16))
+    ],
+    claims=CLAIMS,
+    cheap={"dim": 20, "walks": 16, "seed": 0},
+    agree={"error": 1e-6},
+)
