@@ -22,7 +22,7 @@ PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(W
 say = @printf '\n==> %s\n' $(1)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book zip build test lint unit pages notebooks fuzz lab execute studies shake bench gpu lock clean
+.PHONY: help install book zip build test lint unit pages notebooks fuzz lab execute studies gallery shake bench gpu lock clean
 
 help:  ## show this list
 	@echo "make book       build the book and say where to open it (installs what is missing)"
@@ -32,6 +32,7 @@ help:  ## show this list
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
 	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
+	@echo "make gallery    the gallery under one recipe (hours; goes on where it stopped); ONLY=wave for one, SECONDS=10 to try"
 	@echo "make shake      do their claims hold with other seeds and other rounding? ONLY=failures SEEDS=10..14"
 	@echo "make bench      pinnedu beside other libraries and classical solvers (three hours; goes on where it stopped)"
 	@echo "make gpu        all that needs a GPU, in eight minutes, with nothing installed; DEVICE=cpu for a dry run of one"
@@ -105,6 +106,10 @@ execute: $(READY)
 studies: $(READY)
 	$(call say,"Studies: what is missing of them; then what is true of their results")
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TOOLS)/studies.py $(ONLY)
+
+gallery: $(READY)
+	$(call say,"The gallery: what is missing of it")
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TOOLS)/gallery.py $(ONLY) $(if $(SECONDS),--seconds $(SECONDS))
 
 # ONLY=chapters runs the chapters themselves under each rounding, ONLY="chapters heat" one of them.
 shake: $(READY)

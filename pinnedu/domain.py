@@ -206,7 +206,8 @@ class Union:
 class Box(Domain):
     """A product of intervals with named coordinates, such as ``Box(x=(0, pi), t=(0, 1))``.
 
-    The parts of its boundary are its faces, "x low" and "x high" for each coordinate, and "boundary", all of them.
+    The parts of its boundary are its faces, "x low" and "x high" for each coordinate, and "boundary", all of them. Where
+    the time t is a coordinate beside others, "walls" are all faces but those of t.
 
     Parameters
     ----------
@@ -245,13 +246,15 @@ class Box(Domain):
 
     @property
     def parts(self) -> dict[str, Part]:
-        """Its faces, "x low" and "x high" for each coordinate, and "boundary"."""
+        """Its faces, "x low" and "x high" for each coordinate, "boundary" and, where t is one of several, "walls"."""
         faces = {
             f"{name} {end}": Face(self, {name: value})
             for name, ends in self.bounds.items()
             for end, value in zip(("low", "high"), ends, strict=True)
         }
-        return {**faces, "boundary": Union(list(faces.values()))}
+        named: dict[str, Part] = {**faces, "boundary": Union(list(faces.values()))}
+        walls = [face for name, face in faces.items() if name not in ("t low", "t high")]
+        return named | ({"walls": Union(walls)} if 0 < len(walls) < len(faces) else {})
 
     def __repr__(self) -> str:
         return "Box(" + ", ".join(f"{n}=({a:g}, {b:g})" for n, (a, b) in self.bounds.items()) + ")"

@@ -98,6 +98,8 @@ class Study:
     agree : dict of str to float
         What the cheap run must return again on any machine, and to which relative accuracy. Training is chaotic:
         what comes out at its end seldom agrees, its first steps do.
+    hours : bool
+        Whether it takes so long that it is run and shaken only where it is asked for by name.
     """
 
     run: Callable[..., Parameters]
@@ -105,6 +107,7 @@ class Study:
     claims: Sequence[Claim]
     cheap: Parameters
     agree: Mapping[str, float] = field(default_factory=dict)
+    hours: bool = False
 
     @property
     def path(self) -> Path:

@@ -217,6 +217,8 @@ def main(arguments: list[str]) -> int:
         return max(repeat(name, given.rounding, given.seeds) for name in given.names)
     failed = False
     for name in names(given.names):
+        if load(FOLDER / f"{name}.py").hours and not given.names:
+            continue
         for rounding in ROUNDINGS:
             again = [sys.executable, __file__, name, "--rounding", rounding]
             again += ["--seeds", ",".join(map(str, given.seeds))] if given.seeds else []

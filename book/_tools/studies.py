@@ -112,6 +112,9 @@ def main(asked: list[str]) -> int:
     wrong = False
     for name in names(asked):
         study = load(FOLDER / f"{name}.py")
+        if study.hours and not asked:
+            print(f"{name}: takes hours, and is run by `make {name}`")
+            continue
         there = current(study)
         wanted = study.runs
         print(f"{name}: {len(wanted)} runs, of which {sum(key(one) in there for one in wanted)} are there", flush=True)

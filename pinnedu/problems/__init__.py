@@ -3,9 +3,46 @@
 from pinnedu.problems.advection import advection
 from pinnedu.problems.allen_cahn import allen_cahn
 from pinnedu.problems.burgers import burgers
+from pinnedu.problems.cavity import cavity
+from pinnedu.problems.gallery import GALLERY, Exhibit
 from pinnedu.problems.heat import heat
+from pinnedu.problems.heat_cube import heat_cube
+from pinnedu.problems.heat_multiscale import heat_multiscale
+from pinnedu.problems.helmholtz import helmholtz
+from pinnedu.problems.inverse_diffusivity import inverse_diffusivity
+from pinnedu.problems.korteweg_de_vries import korteweg_de_vries
+from pinnedu.problems.kovasznay import kovasznay
+from pinnedu.problems.kuramoto_sivashinsky import kuramoto_sivashinsky
+from pinnedu.problems.lorenz import lorenz
 from pinnedu.problems.navier_stokes import navier_stokes
 from pinnedu.problems.poisson import poisson
 from pinnedu.problems.poisson_ball import poisson_ball
+from pinnedu.problems.poisson_cube import poisson_cube
+from pinnedu.problems.poisson_multiscale import poisson_multiscale
+from pinnedu.problems.schroedinger import schroedinger
+from pinnedu.problems.wave import wave
 
-__all__ = ["advection", "allen_cahn", "burgers", "heat", "navier_stokes", "poisson", "poisson_ball"]
+__all__ = [
+    "GALLERY",
+    "Exhibit",
+    "advection",
+    "allen_cahn",
+    "burgers",
+    "cavity",
+    "heat",
+    "heat_cube",
+    "heat_multiscale",
+    "helmholtz",
+    "inverse_diffusivity",
+    "korteweg_de_vries",
+    "kovasznay",
+    "kuramoto_sivashinsky",
+    "lorenz",
+    "navier_stokes",
+    "poisson",
+    "poisson_ball",
+    "poisson_cube",
+    "poisson_multiscale",
+    "schroedinger",
+    "wave",
+]

@@ -91,6 +91,14 @@ class Fit:
         """The loss from which the last step started; NaN if there was no step."""
         return float(self.history["loss"][-1]) if len(self.history["loss"]) else float("nan")
 
+    @property
+    def errors(self) -> dict[str, float]:
+        """The relative L2 error of each field that ``problem.exact`` names, measured anew; empty where there is no solution."""
+        if self.problem.exact is None:
+            return {}
+        names = self.problem.solution(self.problem.domain.evaluation_points(1))
+        return {name: relative_error(self.model, self.problem, fields=(name,)) for name in names}
+
     def __repr__(self) -> str:
         error = "unknown" if self.error is None else f"{self.error:.2e}"
         found = "".join(f", {name}={value:.4g}" for name, value in self.unknowns.items())
@@ -354,7 +362,9 @@ class State:
         return sum(weight * term for weight, term in zip(self.weights, self.terms.values(), strict=True))
 
 
-def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = None) -> float:
+def relative_error(
+    model: nn.Module, problem: Problem, points: Tensor | None = None, *, fields: Sequence[str] = ()
+) -> float:
     """Relative L2 error against the exact solution.
 
     Parameters
@@ -375,7 +385,18 @@ def relative_error(model: nn.Module, problem: Problem, points: Tensor | None = N
     problem.domain.check_points(points)
     points = points.to(next(model.parameters(), points))
     exact = problem.solution(points)
+    if fields:
+        exact = {name: exact[name] for name in _known(fields, exact)}
     with torch.no_grad():
         found = problem.values(model, points, list(exact))
     difference = torch.stack([found[name] - value for name, value in exact.items()])
     return float(torch.linalg.norm(difference) / torch.linalg.norm(torch.stack(list(exact.values()))))
+
+
+def _known(fields: Sequence[str], exact: Mapping[str, Tensor]) -> Sequence[str]:
+    """The fields, if the exact solution names them all."""
+    require(isinstance(fields, tuple | list), "fields", 'a tuple of names such as ("u",)', fields)
+    for name in fields:
+        if name not in exact:
+            raise ValueError(f"The exact solution has no {shown(name)}: it has {', '.join(exact)}.")
+    return fields

@@ -1,0 +1,75 @@
+"""The gallery under one recipe: nothing is chosen for any of its problems.
+
+The baseline is one fixed setting, drawn up before any of the problems was run: what a recipe that looks at the problem must
+beat. It takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem.
+"""
+
+import torch
+
+from pinnedu import MLP, GaussNewton, Points, fit
+from pinnedu.problems import GALLERY
+from pinnedu.studies import Study
+
+EXHIBITS = {exhibit.name: exhibit for exhibit in GALLERY}
+SEEDS = range(3)
+SECONDS = 300  # of training, in one thread
+CHEAP = {"problem": "wave", "method": "baseline", "seconds": 2, "seed": 0}
+BASELINE = "(32, 32, 32) tanh, GaussNewton(momentum=0.9), 2000 + 200 Sobol points, half adaptive, new in every second step"
+
+
+def baseline(problem, seconds, seed):
+    """Gauss-Newton with momentum under one setting for all."""
+    torch.manual_seed(seed)
+    return fit(
+        MLP(problem, hidden=(32, 32, 32)),
+        problem,
+        optimizer=GaussNewton(momentum=0.9),
+        seconds=seconds,
+        points=Points(2000, 200, "sobol", resample=2, adaptive=0.5),
+        seed=seed,
+        device="cpu",
+        progress=False,
+    )
+
+
+METHODS = {"baseline": (baseline, BASELINE)}  # what solves: (problem, seconds, seed) -> Fit, and what it chooses
+
+
+def run(problem, method, seconds, seed):
+    """Solve one problem, and measure."""
+    exhibit = EXHIBITS[problem]
+    made = exhibit.problem()
+    solve, choice = METHODS[method]
+    found = solve(made, seconds, seed)
+    loss = found.history["loss"]
+    return {
+        "error": exhibit.error(found.model, made, found.unknowns),
+        "errors": found.errors,
+        "unknowns": found.unknowns,
+        "estimate": getattr(found, "error_estimate", None),
+        "choice": str(getattr(found, "recipe", choice)),
+        "start": float(loss[0]),
+        "loss": float(loss[-1]),
+        "steps": len(loss),
+        "seconds": found.seconds,
+        "stopped": found.stopped,
+        "warnings": list(found.warnings),
+    }
+
+
+study = Study(
+    run,
+    grid=[
+        CHEAP,
+        *(
+            {"problem": name, "method": method, "seconds": SECONDS, "seed": seed}
+            for seed in SEEDS
+            for method in METHODS
+            for name in EXHIBITS
+        ),
+    ],
+    claims=[],
+    cheap=CHEAP,
+    agree={"start": 1e-6},
+    hours=True,
+)
