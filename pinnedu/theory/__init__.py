@@ -42,14 +42,17 @@ __all__ = [
     "steps_to",
 ]
 
-_WITH_TORCH = ("errors", "kernels", "operator", "tangent")
+_LATER = (  # read when they are asked for: the first of them alone need no torch
+    *("acceleration", "bounds", "equivalence", "forecast", "losses"),
+    *("errors", "kernels", "newton", "operator", "tangent"),
+)
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _WITH_TORCH:
+    if name in _LATER:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_WITH_TORCH])
+    return sorted([*__all__, *_LATER])

@@ -151,7 +151,7 @@ def gram(
     """
     check_linear(problem)
     _check_model(model)
-    check_weights(problem, weights)
+    _check_weights(problem, weights)
     sample = problem.sample(points) if isinstance(points, Points) else points
     sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     total: Tensor | None = None
@@ -171,7 +171,7 @@ def order(problem: Problem) -> int:
     return max((2 if isinstance(one, Laplacian) else sum(one) for one in asked), default=0)
 
 
-def check_weights(problem: Problem, weights: Mapping[str, float] | None) -> None:
+def _check_weights(problem: Problem, weights: Mapping[str, float] | None) -> None:
     """Raise ValueError unless every weight belongs to a term and is not negative."""
     for name, weight in (weights or {}).items():
         if name not in problem.terms:
@@ -239,7 +239,7 @@ def scaled(
         If a weight is negative or names no term, the sample is empty, or the model has nothing to train.
     """
     _check_model(model)
-    check_weights(problem, weights)
+    _check_weights(problem, weights)
     sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     residuals, rows = [], []
     for name, (residual, slope) in jacobian(model, problem, sample).items():
