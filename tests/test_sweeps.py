@@ -54,7 +54,7 @@ def test_results_come_in_the_order_of_the_grid_and_a_killed_worker_costs_nothing
     assert [t.value["value"] for t in trials] == [10, 11, 12, 300, 301, 302]
     processes = {t.value["process"] for t in trials}
     assert os.getpid() not in processes
-    assert len(processes) <= 3  # two, and one in the place of the dead one
+    assert len(processes) <= 4  # two, and two in their place: one that dies takes the pool with it
     assert all(t.seconds >= 0 and not t.error for t in trials)
 
 

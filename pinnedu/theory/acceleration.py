@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_solve
 
 from pinnedu.checks import number, vector, whole
-from pinnedu.theory.conditioning import Descent, _blocks, _extremes, _factor, _symmetric
+from pinnedu.theory.conditioning import Descent, diagonal_blocks, extreme_values, scaled_cholesky, symmetric
 
 Array = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def heavy_ball(
     tolerance : float
         Stop when the error has fallen to this fraction of the first one; with 0, take every step.
     """
-    matrix, (low, high) = _symmetric(A), _ends(A)
+    matrix, (low, high) = symmetric(A), _ends(A)
     right = vector(b, "b", len(matrix))
     root = (np.sqrt(high) - np.sqrt(low)) / (np.sqrt(high) + np.sqrt(low))
     rate, momentum = 4 / (np.sqrt(high) + np.sqrt(low)) ** 2, root**2
@@ -63,7 +63,7 @@ def chebyshev(A: ArrayLike, b: ArrayLike, steps: int, *, start: ArrayLike | None
     Parameters as of `heavy_ball`; what changes from step to step is the momentum. The error after n steps is at most
     1 / T_n((kappa + 1) / (kappa - 1)) of the first.
     """
-    matrix, (low, high) = _symmetric(A), _ends(A)
+    matrix, (low, high) = symmetric(A), _ends(A)
     right = vector(b, "b", len(matrix))
     middle, half = (high + low) / 2, (high - low) / 2
 
@@ -86,7 +86,7 @@ def conjugate_gradients(
 
     Parameters as of `heavy_ball`. At most as many steps as A has different eigenvalues, but for rounding.
     """
-    matrix = _symmetric(A)
+    matrix = symmetric(A)
     right = vector(b, "b", len(matrix))
 
     def iterates(theta: Array) -> Iterator[Array]:
@@ -124,7 +124,7 @@ def lbfgs(
     A, b, steps, start, tolerance
         As of `heavy_ball`.
     """
-    matrix, memory = _symmetric(A), whole(memory, "memory")
+    matrix, memory = symmetric(A), whole(memory, "memory")
     right = vector(b, "b", len(matrix))
 
     def iterates(theta: Array) -> Iterator[Array]:
@@ -151,7 +151,7 @@ def lbfgs(
 
 def _ends(A: ArrayLike) -> tuple[float, float]:
     """Smallest and largest eigenvalue."""
-    extremes = [_extremes(block) for block in _blocks(_symmetric(A))]
+    extremes = [extreme_values(block) for block in diagonal_blocks(symmetric(A))]
     return min(low for low, _ in extremes), max(high for _, high in extremes)
 
 
@@ -166,7 +166,7 @@ def _descend(
 ) -> Descent:
     """Follow a method, and measure the distance to the solution."""
     steps, tolerance = whole(steps, "steps"), number(tolerance, "tolerance", 0)
-    scale, factor = _factor(A)
+    scale, factor = scaled_cholesky(A)
     target = cho_solve((factor, True), b / scale) / scale
     first = np.zeros(len(A)) if start is None else vector(start, "start", len(A))
     errors = [float(np.linalg.norm(first - target))]

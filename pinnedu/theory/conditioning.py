@@ -34,7 +34,7 @@ def spectrum(A: ArrayLike) -> Array:
     """The eigenvalues of a symmetric matrix in ascending order, found block by block where A decouples: shape
     (P,).
     """
-    return np.sort(np.concatenate([eigvalsh(block) for block in _blocks(_symmetric(A))]))
+    return np.sort(np.concatenate([eigvalsh(block) for block in diagonal_blocks(symmetric(A))]))
 
 
 def condition_number(A: ArrayLike) -> float:
@@ -50,7 +50,7 @@ def condition_number(A: ArrayLike) -> float:
     ValueError
         If A is not a symmetric matrix of finite numbers, or is singular or indefinite.
     """
-    extremes = [_extremes(block) for block in _blocks(_symmetric(A))]
+    extremes = [extreme_values(block) for block in diagonal_blocks(symmetric(A))]
     return max(high for _, high in extremes) / min(low for low, _ in extremes)
 
 
@@ -60,7 +60,7 @@ def contraction(A: ArrayLike, rate: float | None = None) -> float:
 
     The default rate is 1 / mu_max, as in `gradient_descent`, and the factor then 1 - 1 / kappa(A).
     """
-    extremes = [_extremes(block) for block in _blocks(_symmetric(A))]
+    extremes = [extreme_values(block) for block in diagonal_blocks(symmetric(A))]
     low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
     rate = _rate(rate, high)
     return max(1 - rate * low, rate * high - 1)
@@ -149,19 +149,19 @@ def gradient_descent(
     ValueError
         For a matrix that is not symmetric positive definite, a wrong shape, or a rate that diverges.
     """
-    A, steps = _symmetric(A), whole(steps, "steps")
+    A, steps = symmetric(A), whole(steps, "steps")
     b = vector(b, "b", len(A))
     theta = np.zeros(len(A)) if start is None else vector(start, "start", len(A)).copy()
-    scale, factor = _factor(A)
+    scale, factor = scaled_cholesky(A)
     target = cho_solve((factor, True), b / scale) / scale
     step = A
     if preconditioner is None:
         rate = _rate(rate, _largest(A))
     else:
-        M = _symmetric(preconditioner)
+        M = symmetric(preconditioner)
         if M.shape != A.shape:
             raise ValueError(f"preconditioner must have the shape of A, {A.shape}, and it has {M.shape}")
-        root_scale, root = _factor(M)
+        root_scale, root = scaled_cholesky(M)
         root = root_scale[:, None] * root
         rate = _rate(rate, _largest(root.T @ A @ root))
         step, b = M @ A, M @ b
@@ -278,7 +278,8 @@ def _secular(K: int) -> tuple[Array, Array]:
     return np.arange(basis.K + 1, dtype=float) ** 4, basis.boundary[basis.K :: -1] ** 2
 
 
-def _symmetric(A: ArrayLike) -> Array:
+def symmetric(A: ArrayLike) -> Array:
+    """Return A as an array of floats; raise ValueError unless it is square, finite and symmetric to rounding."""
     A = np.asarray(A, dtype=float)
     if A.ndim != 2 or A.shape[0] != A.shape[1] or A.size == 0:
         raise ValueError(f"A must be a square matrix, and its shape is {A.shape}")
@@ -289,7 +290,7 @@ def _symmetric(A: ArrayLike) -> Array:
     return A
 
 
-def _blocks(A: Array) -> list[Array]:
+def diagonal_blocks(A: Array) -> list[Array]:
     """The diagonal blocks into which A decouples, possibly after a permutation: sines do not see the
     boundary.
     """
@@ -299,7 +300,7 @@ def _blocks(A: Array) -> list[Array]:
     return [A[np.ix_(index, index)] for index in members]
 
 
-def _factor(A: Array) -> tuple[Array, Array]:
+def scaled_cholesky(A: Array) -> tuple[Array, Array]:
     """Scale s and lower triangular L with A = (s L)(s L)^T, where L L^T has a unit diagonal."""
     diagonal = np.diag(A)
     if (diagonal > 0).all():
@@ -320,9 +321,9 @@ def _largest(A: Array) -> float:
     return float(eigvalsh(A, driver="evd")[-1])
 
 
-def _extremes(A: Array) -> tuple[float, float]:
+def extreme_values(A: Array) -> tuple[float, float]:
     """Smallest and largest eigenvalue of a positive definite matrix, both to high relative accuracy."""
-    scale, factor = _factor(A)
+    scale, factor = scaled_cholesky(A)
     inverse = solve_triangular(factor, np.diag(1 / scale), lower=True)
     return 1 / _largest(inverse.T @ inverse), _largest(A)
 
