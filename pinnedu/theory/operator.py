@@ -197,7 +197,7 @@ def extended(
     A = tangent.gram(model, problem, sample, weights)
     rows = {
         name: ((weights or {}).get(name, 1.0) / len(part)) ** 0.5 * part
-        for name, (_, part) in jacobian(model, problem, tangent._like(model, sample)).items()
+        for name, (_, part) in jacobian(model, problem, tangent.placed(model, sample)).items()
     }
     blocks = {(i, j): (rows[i] @ rows[j].T).cpu().numpy() for i in rows for j in rows}
     whole = np.block([[blocks[i, j] for j in rows] for i in rows])

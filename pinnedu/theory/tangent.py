@@ -84,7 +84,7 @@ def features(model: nn.Module, points: Tensor) -> Tensor:
         fields = [f"other{i}" for i in range(outputs)]
         fields[output] = "u"
         value = Problem(box, {"value": lambda u: u}, fields=fields)
-        rows.append(jacobian(model, value, _like(model, {"interior": points}))["value"][1])
+        rows.append(jacobian(model, value, placed(model, {"interior": points}))["value"][1])
     return torch.cat(rows)
 
 
@@ -112,7 +112,7 @@ def kernel(model: nn.Module, points: Tensor, problem: Problem | None = None) -> 
         rows = features(model, points)
     else:
         _check_model(model)
-        rows = torch.cat([rows for _, rows in jacobian(model, problem, _like(model, {"interior": points})).values()])
+        rows = torch.cat([rows for _, rows in jacobian(model, problem, placed(model, {"interior": points})).values()])
     return rows @ rows.T
 
 
@@ -153,7 +153,7 @@ def gram(
     _check_model(model)
     _check_weights(problem, weights)
     sample = problem.sample(points) if isinstance(points, Points) else points
-    sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
+    sample = placed(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     total: Tensor | None = None
     for name, (_, rows) in jacobian(model, problem, sample).items():
         part = (weights or {}).get(name, 1.0) / len(rows) * (rows.T @ rows)
@@ -240,7 +240,7 @@ def scaled(
     """
     _check_model(model)
     _check_weights(problem, weights)
-    sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
+    sample = placed(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     residuals, rows = [], []
     for name, (residual, slope) in jacobian(model, problem, sample).items():
         scale = ((weights or {}).get(name, 1.0) / len(residual)) ** 0.5
@@ -397,7 +397,7 @@ def compare(
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
         raise ValueError(f"steps must be a whole number of at least 1, not {steps!r}.")
-    sample = _like(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
+    sample = placed(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     A = gram(model, problem, sample, weights)
     values = torch.linalg.eigvalsh(A)
     largest, smallest = float(values[-1]), float(values[0])
@@ -504,7 +504,7 @@ def _check_model(model: nn.Module) -> None:
         raise ValueError("The model has no weights that require a gradient: there is nothing to train.")
 
 
-def _like(model: nn.Module, sample: Sample) -> Sample:
+def placed(model: nn.Module, sample: Sample) -> Sample:
     """The points in the dtype and on the device of the model's weights."""
     weight = next(model.parameters())
     return {name: points.to(weight) for name, points in sample.items()}
