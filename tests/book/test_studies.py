@@ -25,8 +25,14 @@ def name(request):
     return request.param
 
 
+def skip_unless_run(study):
+    if study.hours and not study.claims and not study.path.with_suffix(".json").exists():
+        pytest.skip("it takes hours, was not run yet, and nothing is claimed")
+
+
 def test_results_belong_to_the_code_and_are_whole_before_anything_is_claimed(name):
     study = STUDIES[name]
+    skip_unless_run(study)
     assert study.stored["code"] == study.code, "the experiment changed since: run `make studies`"
     stored = [entry["parameters"] for entry in study.stored["results"]]
     assert stored == (study.runs if study.claims else [one for one in study.runs if one in stored]), "run `make studies`"
@@ -53,6 +59,7 @@ def test_claims_have_names_and_rows(name):
 def test_a_cheap_run_agrees_with_the_stored_one_and_with_the_claims(name):
     study = STUDIES[name]
     assert study.agree, "say what must agree"
+    skip_unless_run(study)
     stored = {key(parameters): value for parameters, value in study.results.runs}
     if not study.claims and key(study.cheap) not in stored:
         pytest.skip("not run yet, and nothing is claimed")
