@@ -8,6 +8,7 @@ BENCH  := .venv-bench
 READY  := $(VENV)/.ready$(if $(LOCKED),-locked)
 WANTED := $(if $(LOCKED),--require-hashes -r requirements.lock,-r requirements.txt)
 PAGE   := _build/html/index.html
+BUILT  := _build/notebooks
 ZIP    := _build/pinnedu-book.zip
 
 # One thread: as fast as two for models this small, the same rounding everywhere, and no waiting for each other
@@ -29,7 +30,7 @@ help:  ## show this list
 	@echo "make zip        the built book with its notebooks in one file, to hand out; it needs no network"
 	@echo "make test       lint, unit tests, strict build, contract of each chapter, every number in it"
 	@echo "make fuzz       hand wrong arguments, drawn anew each time, to every public call; EXAMPLES=2000 of each kind"
-	@echo "make lab        open the chapters in JupyterLab"
+	@echo "make lab        the chapters in JupyterLab, in notebooks/: yours to change, and what you changed stays"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
 	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
 	@echo "make gallery    the gallery under one recipe (hours; goes on where it stopped); ONLY=wave for one, SECONDS=10 to try"
@@ -93,9 +94,11 @@ fuzz: $(READY)
 	$(call say,"$(EXAMPLES) calls of each kind with arguments drawn anew")
 	@PINNEDU_FUZZ=$(EXAMPLES) $(PYTEST) tests/test_front_door.py
 
-lab: $(READY)
-	$(call say,"Opening JupyterLab")
-	@$(BIN)/jupyter lab book
+lab: $(READY)  ## one thread: as fast for small models
+	@test -d $(BUILT) || $(MAKE) build
+	$(call say,"Opening JupyterLab on notebooks/")
+	@$(TOOLS)/reader.py notebooks
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/jupyter lab notebooks
 
 execute: $(READY)
 	$(call say,"Running the chapters and storing their outputs")

@@ -10,7 +10,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-from chapters import ROOT, notebooks
+from chapters import ROOT
+from reader import BUILT
 
 TOP = "pinnedu-book"
 README = """\
@@ -18,10 +19,10 @@ Physics-informed neural networks: an offline copy of the book
 
 index.html          opens the book; no server and no network needed
 notebooks/          the chapters, with their outputs, for JupyterLab
-pinnedu/            the package they use
+pinnedu/            the package; each notebook brings it along, too
 
 To run the notebooks: Python 3.11 or newer, then, with a network, once
-    pip install . jupyterlab ipykernel myst-nb mpmath
+    pip install . jupyterlab ipykernel mpmath
     jupyter lab notebooks
 """
 START = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=html/book/index.html">\n'
@@ -34,7 +35,7 @@ def contents() -> dict[str, bytes]:
         raise FileNotFoundError("There is no built book to pack: run `make build` first.")
     held = {"README.txt": README.encode(), "index.html": START.encode()}
     held |= {f"html/{file.relative_to(site).as_posix()}": file.read_bytes() for file in site.rglob("*") if file.is_file()}
-    held |= {f"notebooks/{path.name}": path.read_bytes() for path in notebooks()}
+    held |= {f"notebooks/{path.name}": path.read_bytes() for path in BUILT.glob("*.ipynb")}
     studies = [file for file in (ROOT / "book" / "studies").glob("*") if file.suffix in (".py", ".json")]
     held |= {f"notebooks/studies/{file.name}": file.read_bytes() for file in studies}  # chapters read them
     stored = (ROOT / "benchmarks" / "results").rglob("*.json")  # a chapter reads them

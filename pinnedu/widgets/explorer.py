@@ -20,25 +20,43 @@ from pinnedu import plots
 LARGEST = 1_000_000  # bytes of one player: a page with several must still open at once
 KINDS = {"svg": "image/svg+xml", "png": "image/png"}
 
-# The frames are images and not inline SVG, which an untrusted notebook strips. The script finds its own figure,
-# so that a second view of the same output works, too. Without scripts the first frame stays visible.
+# One plain picture, and what a script adds to it: a slider, a button, the other frames. So an untrusted notebook, which strips
+# scripts, and a printed page show one picture. The frames are images and not inline SVG, which is stripped, too. The script
+# finds its own figure, so that a second view of the same output works.
 PLAYER = """\
 <figure class="explorer" id="{id}" style="margin: 1.2em 0">
+{first}
+{caption}<script type="text/plain">
 <div style="display: flex; flex-wrap: wrap; gap: 0.3em 0.9em; align-items: center; margin-bottom: 0.4em">
 <label for="{id}-range">{label}</label>
 <input type="range" id="{id}-range" min="0" max="{last}" step="1" value="{start}" aria-valuetext="{shown}" \
 style="flex: 1 1 10em; max-width: 24em; min-width: 8em; height: 1.8em">
 <output for="{id}-range" style="font-weight: bold; min-width: 5em">{shown}</output>
+<button type="button" style="min-width: 4.5em">Play</button>
 </div>
-{frames}
-{caption}<script>
+{others}
+</script>
+<script>
 (() => {{
-  const box = document.currentScript.parentElement, range = box.querySelector("input");
-  const frames = box.querySelectorAll("img"), output = box.querySelector("output");
-  range.addEventListener("input", () => {{
+  const box = document.currentScript.parentElement, first = box.querySelector("img");
+  first.insertAdjacentHTML("beforebegin", box.querySelector("script").textContent);
+  const [range, output, button] = ["input", "output", "button"].map(name => box.querySelector(name));
+  const frames = [...box.querySelectorAll("img")].filter(frame => frame !== first);
+  frames.splice({start}, 0, first);
+  const show = () => {{
     frames.forEach((frame, i) => {{ frame.hidden = i !== Number(range.value); }});
     output.textContent = frames[range.value].dataset.shown;
     range.setAttribute("aria-valuetext", output.textContent);
+  }};
+  let clock = null;
+  const stop = () => {{ clearInterval(clock); clock = null; button.textContent = "Play"; }};
+  range.addEventListener("input", () => {{ stop(); show(); }});
+  button.addEventListener("click", () => {{
+    if (clock) return stop();
+    if (range.value === range.max) range.value = -1;
+    const step = () => {{ range.value = Number(range.value) + 1; show(); if (range.value === range.max) stop(); }};
+    button.textContent = "Pause";
+    clock = setInterval(step, 700);
   }});
 }})();
 </script>
@@ -111,7 +129,8 @@ class Explorer:
             last=len(self.frames) - 1,
             start=self.start,
             shown=escape(self.frames[self.start].shown),
-            frames="\n".join(frames),
+            first=frames[self.start],
+            others="\n".join(frames[: self.start] + frames[self.start + 1 :]),
             caption=f"<figcaption>{escape(self.caption)}</figcaption>\n" if self.caption else "",
         )
 

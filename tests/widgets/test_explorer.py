@@ -32,12 +32,18 @@ def images(html):
 def test_there_is_a_frame_for_each_value_and_one_is_seen():
     html = player(start=1, caption="Steeper & steeper")._repr_html_()
     frames = images(html)
-    assert [shown for _, _, _, shown, _ in frames] == ["1", "2", "4"]
-    assert [alt for _, _, alt, _, _ in frames] == ["A line of slope 1.", "A line of slope 2.", "A line of slope 4."]
-    assert [hidden == "" for *_, hidden in frames] == [False, True, False]
+    assert [shown for _, _, _, shown, _ in frames] == ["2", "1", "4"], "the first to be seen, then the others"
+    assert [alt for _, _, alt, _, _ in frames] == ["A line of slope 2.", "A line of slope 1.", "A line of slope 4."]
+    assert [hidden == "" for *_, hidden in frames] == [True, False, False]
     assert len({data for _, data, *_ in frames}) == 3
     assert 'max="2" step="1" value="1" aria-valuetext="2"' in html
     assert "<figcaption>Steeper &amp; steeper</figcaption>" in html
+
+
+def test_without_scripts_one_picture_is_left():
+    html = re.sub(r"<script.*?</script>", "", player(start=1)._repr_html_(), flags=re.S)
+    assert [shown for *_, shown, _ in images(html)] == ["2"]
+    assert "<input" not in html
 
 
 def test_the_control_has_a_name():
