@@ -1,7 +1,12 @@
-"""At the end of a build, write the reader notebooks: ``_build/notebooks``, and what the download button gives."""
+"""At the end of a build, write the reader notebooks: ``_build/notebooks``, and what the download button gives.
+
+The button gives a zip file, since a browser shows a bare notebook as text where the book was opened from the disk. A page
+that is no notebook has no such button.
+"""
 
 import ast
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -68,11 +73,26 @@ def write(app, exception):
         text = nbformat.writes(reader.reader(nbformat.read(path, as_version=4), path.stem, known)) + "\n"
         (reader.BUILT / path.name).write_text(text, encoding="utf-8")
         copied = sources / path.relative_to(chapters.ROOT)
+        copied.unlink(missing_ok=True)
         copied.parent.mkdir(parents=True, exist_ok=True)
-        copied.write_text(text, encoding="utf-8")
+        with zipfile.ZipFile(copied.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(zipfile.ZipInfo(path.name, date_time=(1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED)
+
+
+def offer(app, pagename, templatename, context, doctree):
+    """Let the download button give the zip file, or be away."""
+    computing = Path(context.get("sourcename", "")).suffix == ".ipynb"
+    for group in context.get("header_buttons", []):
+        if group.get("label") == "download-buttons":
+            group["buttons"] = [one for one in group["buttons"] if computing or one["label"] != "download-source-button"]
+            for one in group["buttons"]:
+                if one["label"] == "download-source-button":
+                    one["url"] = str(Path(one["url"]).with_suffix(".zip"))
+                    one |= {"text": "Notebook", "tooltip": "This chapter as a notebook, with the package aboard"}
 
 
 def setup(app):
     """Register with Sphinx."""
     app.connect("build-finished", write)
+    app.connect("html-page-context", offer, priority=502)  # the theme makes its buttons at 501
     return {"parallel_read_safe": True, "parallel_write_safe": True}

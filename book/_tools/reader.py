@@ -33,7 +33,7 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((\w+)\)")
 EQUATION = re.compile(r"\$\$[ \t]*\((eq-[\w-]+)\)")
 TITLED = re.compile(r"^(.*?)\s*<(.+)>$", re.S)
 ANSWER = re.compile(r"^- \[([ x])\] (.*)$")
-COLORS = {"predict": "warning", "warning": "danger", "note": "info", "tip": "success", "glance": "info"}
+COLORS = {"predict": "warning", "warning": "warning", "note": "info", "tip": "success", "glance": "info"}
 FOLDED = {"hide-input": ("source_hidden",), "remove-cell": ("source_hidden", "outputs_hidden")}
 LARGE = {"cylinder_wake.npz": "navier_stokes"}  # a file of the package that one chapter needs
 

@@ -1,5 +1,7 @@
 """Every page in a real browser, from the disk, with the network cut."""
 
+import zipfile
+
 import chapters
 import pytest
 
@@ -56,3 +58,15 @@ def test_search_works_from_the_disk(visit, words, found):
     page = visit(f"search.html?q={words}")
     page.locator(f"#search-results li a[href*='{found}.html']").first.wait_for()
     assert page.wrong == []
+
+
+def test_the_download_button_gives_a_notebook_that_runs_elsewhere(visit):
+    page = visit("book/heat.html")
+    page.locator(".dropdown-download-buttons > button").click()
+    with page.expect_download() as expected:
+        page.locator(".btn-download-source-button").click()
+    with zipfile.ZipFile(expected.value.path()) as archive:
+        (name,) = archive.namelist()
+        assert name == "heat.ipynb"
+        assert "Run this cell first" in archive.read(name).decode()
+    assert visit("book/glossary.html").locator(".btn-download-source-button").count() == 0
