@@ -164,8 +164,17 @@ class Explorer:
             slider = ipywidgets.FloatSlider(value=first, min=low, max=high, step=(high - low) / 200, **look)
         own_size = {"align_self": "flex-start", "max_width": "100%"}
         picture = ipywidgets.Image(value=render(draw, first, "png", 110), format="png", layout=own_size)
-        slider.observe(lambda change: setattr(picture, "value", render(draw, change["new"], "png", 110)), names="value")
-        return ipywidgets.VBox([slider, picture])
+        said = ipywidgets.Label()
+
+        def redraw(change: dict[str, Any]) -> None:
+            try:
+                picture.value = render(draw, change["new"], "png", 110)
+                said.value = ""
+            except Exception as error:  # a widget's callback has nobody else to tell
+                said.value = f"At {self.show.format(change['new'])} nothing was drawn. {type(error).__name__}: {error}"
+
+        slider.observe(redraw, names="value")
+        return ipywidgets.VBox([slider, said, picture])
 
 
 def explore(

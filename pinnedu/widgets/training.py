@@ -19,6 +19,7 @@ from pinnedu.models import MLP
 from pinnedu.problem import Problem
 from pinnedu.sampling import Points
 from pinnedu.trainers import LBFGS, Adam, Fit, GaussNewton, SelfScaledBroyden, State, fit
+from pinnedu.trainers.record import relative_error
 from pinnedu.widgets.explorer import Explorer, Frame, to_bytes
 
 OPTIMIZERS: dict[str, Callable[[float], Any]] = {
@@ -28,7 +29,9 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
     "self-scaled Broyden": lambda rate: SelfScaledBroyden(),
 }
 CLASSES = {"Adam": Adam, "L-BFGS": LBFGS, "Gauss-Newton": GaussNewton, "self-scaled Broyden": SelfScaledBroyden}
-PICTURE_SECONDS = 0.7  # a picture costs as much as some tens of steps of Adam
+PICTURE_SECONDS = 0.7  # between two pictures, at least: one costs as much as some tens of steps of Adam
+STEP = 0.05  # of the rate's slider, in powers of ten
+SHARE = 3  # and they take at most a quarter of the time
 
 
 class TrainingPanel:
@@ -60,6 +63,8 @@ class TrainingPanel:
     ----------
     losses : list of (step, loss)
         Of the present run, every fifth step.
+    errors : list of (step, error)
+        Relative L2 errors, one with each picture, where the problem has a solution to compare with.
     run : Fit or None
         The result, once training has ended by itself.
     """
@@ -128,18 +133,18 @@ class TrainingPanel:
     def _renew(self) -> None:
         self.model = copy.deepcopy(self._untrained)
         self.losses: list[tuple[int, float]] = []
+        self.errors: list[tuple[int, float]] = []
         self.taken = 0
         self.run: Fit | None = None
         self._thread = None
         self._allowed = 0
         self._resting, self._leaving, self._over = True, False, False
-        self._drawn = 0.0
+        self._next = 0.0  # when to draw again
 
     def _go(self, steps: float) -> None:
         if self._over:
             self._tell(f"this run has ended, {self.ended}: reset to begin again")
             return
-        self._tell("training")
         with self._change:
             self._allowed, self._resting = steps, False
             if self._thread is None:
@@ -147,6 +152,8 @@ class TrainingPanel:
                 self._thread = threading.Thread(target=self._train, name="pinnedu training", daemon=True)
                 self._thread.start()
             self._change.notify_all()
+        if steps > 1:
+            self._tell("training")
 
     def _train(self) -> None:
         try:
@@ -156,10 +163,11 @@ class TrainingPanel:
             self.ended = f"{type(error).__name__}: {error}"
         if not self._leaving:
             self._show()
-            self._tell(self.ended)
         with self._change:
             self._over = True
             self._change.notify_all()
+        if not self._leaving:
+            self._tell(self.ended)
 
     def _fit(self, callbacks: list[Callable[[State], bool | str | None]], steps: int | None = None) -> Fit:
         return fit(
@@ -178,14 +186,14 @@ class TrainingPanel:
         self._keep_loss(state)
         if self.losses and not math.isfinite(self.losses[-1][1]):
             return "the loss is no longer finite: try a smaller rate"
-        if self._view and (time.monotonic() - self._drawn > PICTURE_SECONDS or self._allowed <= 1):
+        if self._view and (time.monotonic() > self._next or self._allowed <= 1):
             self._show()
+            self._tell("training")
         with self._change:
             self._allowed -= 1
-            if self._allowed <= 0 and not self._leaving:
-                self._tell("paused")
             while self._allowed <= 0 and not self._leaving:
                 self._resting = True
+                self._tell("paused")
                 self._change.notify_all()
                 self._change.wait()
             self._resting = False
@@ -219,6 +227,7 @@ class TrainingPanel:
         def keep(state: State) -> None:
             self._keep_loss(state)
             if state.step in wanted:
+                self._measure()
                 kept.append(self._frame(state.step))
 
         self.run = self._fit([keep], steps)
@@ -238,15 +247,18 @@ class TrainingPanel:
         return Frame(f"{step}", alt, to_bytes(self.figure(), "png", 80), "png")
 
     def figure(self) -> Figure:
-        """The model's field as it is now, and the loss so far."""
+        """The model's field as it is now, and the loss so far, with the error where there is a solution."""
         with plots.style():
             figure = Figure(figsize=(8, 2.9))
             left, right = figure.subplots(1, 2)
             plots.solution(self.model, self.problem, at=self.at, ax=left)
             left.set_title(f"{self.problem.fields[0]} after {self.taken} steps")
-            if self.losses:
-                right.semilogy(*zip(*self.losses, strict=True))
-            right.set(xlabel="step", ylabel="loss")
+            for name, curve in (("loss", self.losses), ("relative error", self.errors)):
+                if curve:
+                    right.semilogy(*zip(*curve, strict=True), label=name, marker="." if len(curve) == 1 else None)
+            if self.errors:
+                right.legend()
+            right.set(xlabel="step", ylabel="" if self.errors else "loss")
         return figure
 
     def _repr_html_(self) -> str:
@@ -257,15 +269,26 @@ class TrainingPanel:
     def __repr__(self) -> str:
         return f"TrainingPanel(step {self.taken} of at most {self.steps})"
 
+    def _measure(self) -> None:
+        if self.problem.exact is not None and self.taken:
+            self.errors.append((self.taken, relative_error(self.model, self.problem)))
+
     def _show(self) -> None:
-        self._drawn = time.monotonic()
         if self._view:
+            began = time.monotonic()
+            self._measure()
             self._view["picture"].value = to_bytes(self.figure(), "png", 90)
+            now = time.monotonic()
+            self._next = now + max(PICTURE_SECONDS, SHARE * (now - began))
 
     def _tell(self, words: str) -> None:
+        """Say how far the run is, and let only those buttons be pressed that would do something."""
         if self._view:
             loss = f", loss {self.losses[-1][1]:.1e}" if self.losses else ""
             self._view["status"].value = f"Step {self.taken}{loss}: {words}."
+            running = self.training and not self._resting
+            for name, off in {"start": running or self._over, "pause": not running, "step": running or self._over}.items():
+                self._view["buttons"][name].disabled = off
 
     # Buttons and controls.
 
@@ -276,13 +299,15 @@ class TrainingPanel:
         named = next((name for name, kind in CLASSES.items() if isinstance(self.optimizer, kind)), "as given")
         wide = {"style": {"description_width": "initial"}}
         width = self._untrained.layers[0].out_features if self._has_width() else 20
+        rate = float(getattr(self.optimizer, "lr", 0.01))
         controls = {
             "optimizer": ipywidgets.Dropdown(
                 options=[*OPTIMIZERS, *(["as given"] if named == "as given" else [])],
                 value=named, description="optimizer", **wide,
             ),
             "rate": ipywidgets.FloatLogSlider(
-                value=getattr(self.optimizer, "lr", 0.01), min=-4, max=0, description="rate of Adam", **wide
+                value=rate, min=min(-4, math.floor(math.log10(rate))), max=max(0, math.ceil(math.log10(rate))),
+                step=STEP, description="rate of Adam", **wide,
             ),
             "width": ipywidgets.IntSlider(
                 value=width, min=2, max=max(64, width), description="width", disabled=not self._has_width(), **wide
@@ -305,7 +330,7 @@ class TrainingPanel:
             button.on_click(lambda _, name=name: getattr(self, name)())
         self._touched: set[str] = set()
         for name, control in controls.items():
-            control.observe(lambda _, name=name: self._touch(name), names="value")
+            control.observe(lambda change, name=name: self._touch(name, change), names="value")
         self._view = {
             "controls": controls,
             "buttons": buttons,
@@ -325,7 +350,9 @@ class TrainingPanel:
         """Whether the model is one whose layers the panel can make anew."""
         return type(self._untrained) is MLP and len(self._untrained.layers) > 1
 
-    def _touch(self, name: str) -> None:
+    def _touch(self, name: str, change: Any) -> None:
+        if name == "rate" and name not in self._touched and abs(math.log10(change["new"] / change["old"])) < STEP:
+            return  # the slider has rounded it, nobody has moved it
         self._touched.add(name)
         self._tell("reset, to begin with the new settings")
 

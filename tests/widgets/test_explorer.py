@@ -127,7 +127,7 @@ def test_a_player_that_is_too_large_is_refused():
     [((1, 2, 4), {}, 3), ((0.0, 1.0), {}, 0.5), ((0.1, 10.0), {"log": True}, 1.0), (("1", "2"), {}, "2")],
 )
 def test_live_it_draws_at_any_value(values, changes, between):
-    slider, picture = player(values, **changes).live().children
+    slider, said, picture = player(values, **changes).live().children
     assert slider.value == values[0]
     first = bytes(picture.value)
     slider.value = between
@@ -135,6 +135,20 @@ def test_live_it_draws_at_any_value(values, changes, between):
     with Image.open(io.BytesIO(picture.value)) as shown:
         assert shown.size[0] > 100
     assert plt.get_fignums() == []
+    assert said.value == ""
+
+
+def test_live_it_says_what_could_not_be_drawn():
+    def not_at_two(value):
+        return draw(1 / (2 - value))
+
+    slider, said, picture = explore(not_at_two, (1, 3), label="x", alt="a line").live().children
+    before = bytes(picture.value)
+    slider.value = 2
+    assert said.value == "At 2 nothing was drawn. ZeroDivisionError: division by zero"
+    assert bytes(picture.value) == before
+    slider.value = 3
+    assert said.value == ""
 
 
 def test_it_says_what_it_is():

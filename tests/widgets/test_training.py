@@ -118,6 +118,57 @@ def test_the_rate_is_a_control(panel):
     assert one.optimizer == Adam(0.1)
 
 
+@pytest.mark.parametrize("rate", [1e-7, 0.05, 1e9])
+def test_any_rate_is_shown_and_a_slider_that_rounds_it_changes_nothing(panel, rate):
+    mine = Adam(rate)
+    one = panel(mine)
+    one.live()
+    slider = one._view["controls"]["rate"]
+    assert slider.value == pytest.approx(rate)
+    slider.value = rate * 1.003  # as the browser does at once, to a multiple of the slider's step
+    assert one._view["status"].value == "Step 0: ready."
+    one.reset()
+    assert one.optimizer is mine
+
+
+def test_only_buttons_that_would_do_something_can_be_pressed(panel):
+    one = panel(steps=100_000)
+    one.live()
+
+    def off():
+        return [name for name, button in one._view["buttons"].items() if button.disabled]
+
+    assert off() == ["pause"]
+    one.start()
+    assert not one.wait(0.05)
+    assert off() == ["start", "step"]
+    one.pause()
+    assert one.wait(300)
+    assert off() == ["pause"]
+    one.reset()
+    assert off() == ["pause"]
+    one.steps = 3
+    one.start()
+    assert one.wait(300)
+    one._thread.join()
+    assert off() == ["start", "pause", "step"]
+
+
+def test_the_status_moves_while_it_trains_and_the_error_is_drawn(panel, monkeypatch):
+    monkeypatch.setattr("pinnedu.widgets.training.PICTURE_SECONDS", 0.0)
+    monkeypatch.setattr("pinnedu.widgets.training.SHARE", 0)
+    one = panel(steps=12)
+    one.live()
+    said = []
+    one._view["status"].observe(lambda change: said.append(change["new"]), names="value")
+    one.start()
+    assert one.wait(300)
+    one._thread.join()
+    assert sum("training" in words for words in said) > 5
+    assert [step for step, _ in one.errors][:3] == [1, 2, 3]
+    assert one.errors[-1][1] == pytest.approx(one.run.error)
+
+
 def test_controls_that_nobody_touched_change_nothing(panel):
     mine = Adam(0.01, betas=(0.8, 0.9))
     one = panel(mine)
