@@ -24,6 +24,7 @@ from pathlib import Path
 import nbformat
 from chapters import ROOT
 from nbformat.sign import NotebookNotary
+from typography import set_numbers
 
 BUILT = ROOT / "_build" / "notebooks"
 FENCE = re.compile(r"^(:{3,}|`{3,})\{([\w:-]+)\}\s*(.*)$")
@@ -217,7 +218,7 @@ class Writer:
         page, _, rest = content.rpartition("::")
         name, _, form = rest.partition(":")
         value = self.names.glued[Path(page).stem if page else self.page][name]
-        return format(value, form) if form else str(value)
+        return set_numbers(format(value, form) if form else str(value))
 
     def link(self, words: str, target: str) -> str:
         """A link to another chapter's notebook, or the bare words where there is none."""

@@ -31,6 +31,7 @@ OPTIMIZERS: dict[str, Callable[[float], Any]] = {
 CLASSES = {"Adam": Adam, "L-BFGS": LBFGS, "Gauss-Newton": GaussNewton, "self-scaled Broyden": SelfScaledBroyden}
 PICTURE_SECONDS = 0.7  # between two pictures, at least: one costs as much as some tens of steps of Adam
 STEP = 0.05  # of the rate's slider, in powers of ten
+STATUS_SECONDS = 0.2
 SHARE = 3  # and they take at most a quarter of the time
 
 
@@ -139,7 +140,7 @@ class TrainingPanel:
         self._thread = None
         self._allowed = 0
         self._resting, self._leaving, self._over = True, False, False
-        self._next = 0.0  # when to draw again
+        self._told = self._next = 0.0  # when something was said; when to draw again
 
     def _go(self, steps: float) -> None:
         if self._over:
@@ -186,8 +187,11 @@ class TrainingPanel:
         self._keep_loss(state)
         if self.losses and not math.isfinite(self.losses[-1][1]):
             return "the loss is no longer finite: try a smaller rate"
-        if self._view and (time.monotonic() > self._next or self._allowed <= 1):
+        now = time.monotonic()
+        if self._view and (now > self._next or self._allowed <= 1):
             self._show()
+        if self._view and (now > self._told + STATUS_SECONDS or now > self._next):
+            self._told = now
             self._tell("training")
         with self._change:
             self._allowed -= 1
@@ -243,7 +247,7 @@ class TrainingPanel:
 
     def _frame(self, step: int) -> Frame:
         loss = self.losses[-1][1]
-        alt = f"After {step} steps: a map of {self.problem.fields[0]}, and the loss, which has come to {loss:.0e}."
+        alt = f"After {counted(step)}: a map of {self.problem.fields[0]}, and the loss, which has come to {loss:.0e}."
         return Frame(f"{step}", alt, to_bytes(self.figure(), "png", 80), "png")
 
     def figure(self) -> Figure:
@@ -252,7 +256,7 @@ class TrainingPanel:
             figure = Figure(figsize=(8, 2.9))
             left, right = figure.subplots(1, 2)
             plots.solution(self.model, self.problem, at=self.at, ax=left)
-            left.set_title(f"{self.problem.fields[0]} after {self.taken} steps")
+            left.set_title(f"{self.problem.fields[0]} after {counted(self.taken)}")
             for name, curve in (("loss", self.losses), ("relative error", self.errors)):
                 if curve:
                     right.semilogy(*zip(*curve, strict=True), label=name, marker="." if len(curve) == 1 else None)
@@ -370,3 +374,8 @@ class TrainingPanel:
             hidden = (value["width"],) * (len(before.layers) - 1)
             kind = type(before.activation)
             self._untrained = MLP(self.problem, hidden, kind, embedding=copy.deepcopy(before.embedding))
+
+
+def counted(steps: int) -> str:
+    """A number of steps in words."""
+    return "1 step" if steps == 1 else f"{steps} steps"

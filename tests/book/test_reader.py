@@ -35,6 +35,7 @@ def written(source):
         ("{cite}`raissi2019,kingma2015`", "(Raissi et al., 2019; Kingma and Ba, 2015)"),
         ("{cite:t}`kingma2015`", "Kingma and Ba (2015)"),
         ("{glue:text}`error:.1%`, {glue:text}`word`, {glue:text}`burgers.ipynb::steps:d`", "1.2%, few, 300"),
+        ("{glue:text}`error:.1e`", "1.2·10⁻²"),
         ("$$\nu = 1\n$$ (eq-a)", "$$\nu = 1\n\\tag{2.1}\n$$"),
         ("[a link](https://example.org)", "[a link](https://example.org)"),
         (":::{prf:proof}\nIt is so.\n:::", "*Proof.*\nIt is so.\n\n∎"),
