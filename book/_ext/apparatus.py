@@ -1,6 +1,12 @@
-"""Two directives whose content is made from the chapters at each build: ``chapter-map`` and ``scoreboard``."""
+"""Directives whose content is made from the chapters at each build.
 
+``chapter-map``, ``chapter-list``, ``scoreboard`` and ``proof-strip``; ``player`` and ``picture`` show elsewhere what a
+chapter has.
+"""
+
+import json
 import sys
+from html import escape
 from pathlib import Path
 
 from docutils import nodes
@@ -10,6 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_tools"))
 
 import chapter_map
+import chapters
 import scoreboard
 
 
@@ -40,8 +47,70 @@ class Scoreboard(SphinxDirective):
         return parsed(self, f"{words}\n\n{scoreboard.markdown(found)}")
 
 
+class ChapterList(SphinxDirective):
+    """One line for each chapter: its title, and the first thing that you learn there."""
+
+    def run(self):
+        return parsed(self, chapter_map.promises(chapter_map.chapters()))
+
+
+class ProofStrip(SphinxDirective):
+    """What can be counted: chapters, claims that hold, and on how many runs they rest."""
+
+    def run(self):
+        found = scoreboard.rows()
+        stored = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(scoreboard.STUDIES.glob("*.json"))]
+        facts = {
+            "chapters that run": len(chapters.notebooks()),
+            f"of {len(found)} claims of the talk hold": sum(row.holds is True for row in found),
+            f"trainings in {len(stored)} stored studies": sum(len(study["results"]) for study in stored),
+            "requests to the internet": 0,
+        }
+        items = "".join(f"<li><strong>{number:,}</strong> {escape(words)}</li>" for words, number in facts.items())
+        return [nodes.raw("", f'<ul class="proof-strip">{items}</ul>', format="html")]
+
+
+class FromChapter(SphinxDirective):
+    """What a chapter's stored outputs hold. The argument names the chapter and, for a picture, its figure."""
+
+    required_arguments, optional_arguments = 1, 1
+
+    def run(self):
+        name, figure = self.arguments[0], "".join(self.arguments[1:])
+        path = chapters.ROOT / "book" / f"{name}.ipynb"
+        self.env.note_dependency(str(path))
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            said = cell["metadata"].get("mystnb", {})
+            for output in cell.get("outputs", []):
+                if html := self.found(output.get("data", {}), said, figure):
+                    return [nodes.raw("", html, format="html")]
+        raise self.error(f"The chapter {name} has no such output{': ' * bool(figure)}{figure}.")
+
+
+class Player(FromChapter):
+    """The first player of a chapter."""
+
+    def found(self, data, said, figure):
+        html = "".join(data.get("text/html", ""))
+        return html if 'class="explorer"' in html else None
+
+
+class Picture(FromChapter):
+    """A figure of a chapter, without its caption."""
+
+    def found(self, data, said, figure):
+        if said.get("figure", {}).get("name") == figure and "image/png" in data:
+            picture = "".join(data["image/png"]).replace("\n", "")
+            return f'<img class="taste" src="data:image/png;base64,{picture}" alt="{escape(said["image"]["alt"])}">'
+        return None
+
+
 def setup(app):
     """Register with Sphinx."""
     app.add_directive("chapter-map", ChapterMap)
+    app.add_directive("chapter-list", ChapterList)
     app.add_directive("scoreboard", Scoreboard)
+    app.add_directive("proof-strip", ProofStrip)
+    app.add_directive("player", Player)
+    app.add_directive("picture", Picture)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

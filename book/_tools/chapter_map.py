@@ -14,6 +14,7 @@ import yaml
 from chapters import ROOT, pages
 
 NEEDS = re.compile(r"\*\*Prerequisites\*\*:?(.*?)\n\n", re.S)
+LEARN = re.compile(r"\*\*You will learn\*\*:?\s+(.*?)(?=[,;.:](?:\s|$)|\n\n)", re.S)
 LINK = re.compile(r"\{doc\}`(?:[^`<]*<)?/?([\w/]+?)>?`|\]\(([\w/]+?)(?:\.md|\.ipynb)?\)")
 WIDTH, HEIGHT, GAP, DROP = 132, 46, 14, 34  # a box, and the room beside and below it
 
@@ -27,6 +28,7 @@ class Chapter:
     part: int
     needs: list[str] = field(default_factory=list)
     level: int = 0
+    promise: str = ""
 
 
 def prose(path: Path) -> str:
@@ -55,6 +57,9 @@ def chapters() -> dict[str, Chapter]:
             title = re.search(r"^# +(.+)$", text, flags=re.M).group(1)
             found[path.stem] = Chapter(path.stem, title, where[path.stem])
     for path in pages():
+        if path.stem in found and (promised := LEARN.search(prose(path))):
+            words = " ".join(promised.group(1).split())
+            found[path.stem].promise = words[0].upper() + words[1:]
         if path.stem in found and (said := NEEDS.search(prose(path))):
             named = [Path(a or b).name for a, b in LINK.findall(said.group(1))]
             found[path.stem].needs = [name for name in dict.fromkeys(named) if name in found and name != path.stem]
@@ -146,6 +151,18 @@ def listing(found: dict[str, Chapter]) -> str:
             if chapter.part == i:
                 needs = ", ".join(f"{{doc}}`{need}`" for need in chapter.needs) or "nothing before it"
                 said.append(f"- {{doc}}`{chapter.name}` needs {needs}.")
+    return "\n".join(said)
+
+
+def promises(found: dict[str, Chapter]) -> str:
+    """A line for each chapter, as MyST: its title and the first thing that you learn there."""
+    captions, _ = parts()
+    said = []
+    for i, caption in enumerate(captions):
+        here = [chapter for chapter in found.values() if chapter.part == i]
+        if here:
+            said.append(f"\n**{caption}**\n")
+            said += [f"- {{doc}}`{chapter.name}`" + f" — {chapter.promise}" * bool(chapter.promise) for chapter in here]
     return "\n".join(said)
 
 

@@ -42,7 +42,7 @@ style="flex: 1 1 10em; max-width: 24em; min-width: 8em; height: 1.8em">
   first.insertAdjacentHTML("beforebegin", box.querySelector("script").textContent);
   const [range, output, button] = ["input", "output", "button"].map(name => box.querySelector(name));
   const frames = [...box.querySelectorAll("img")].filter(frame => frame !== first);
-  frames.splice({start}, 0, first);
+  frames.splice(Number(range.value), 0, first);
   const show = () => {{
     frames.forEach((frame, i) => {{ frame.hidden = i !== Number(range.value); }});
     output.textContent = frames[range.value].dataset.shown;

@@ -13,6 +13,7 @@ import chapters
 import pytest
 import scoreboard
 import yaml
+from typography import set_numbers
 
 ROOT = chapters.ROOT
 SITE = ROOT / "_build" / "html" / "book"
@@ -23,6 +24,35 @@ ROWS = scoreboard.rows()
 def text_of(page):
     """The text of a built page, without tags and spare blanks."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", (SITE / page).read_text(encoding="utf-8"))).split())
+
+
+# The first page.
+
+
+def test_the_first_page_leads_into_the_book():
+    page = (SITE / "index.html").read_text(encoding="utf-8")
+    body = page[page.index("<article") : page.index("</article>")]
+    for name in ("heat", "failures", "approximation", "gradient_descent"):  # buttons and cards
+        assert re.search(rf'<a class="[^"]*(?:sd-btn|sd-stretched-link)[^"]*" href="{name}.html"', body), name
+    assert 'href="#how-to-run-it"' in body
+    assert body.count('class="explorer"') == 1
+    assert len(re.findall(r'<img class="taste" src="data:image/png;base64,[^"]+" alt="[^"]{20,}"', body)) == 4
+
+
+def test_the_first_page_counts():
+    said = text_of("index.html")
+    runs = [json.loads(path.read_text(encoding="utf-8"))["results"] for path in (ROOT / "book" / "studies").glob("*.json")]
+    assert f"{len(NOTEBOOKS)} chapters that run" in said
+    assert f"{sum(row.holds is True for row in ROWS)} of {len(ROWS)} claims of the talk hold" in said
+    assert f"{sum(map(len, runs)):,} trainings in {len(runs)} stored studies" in said
+
+
+def test_every_chapter_has_its_line_on_the_first_page():
+    said = text_of("index.html").replace("\u2019", "'")
+    for chapter in chapter_map.chapters().values():
+        assert chapter.promise
+        assert not re.search(r"[,;.]", chapter.promise), chapter.promise
+        assert chapter.promise.split(" `")[0][:40].split("$")[0].split("*")[0].strip() in said
 
 
 # The scoreboard.
@@ -54,7 +84,7 @@ def test_a_row_says_what_its_chapter_says(row):
     wanted = re.sub(r"\{([\w-]+):(d?)([^}]*)\}", lambda m: format(int(stored[m[1]]) if m[2] else stored[m[1]], m[2] + m[3]), said)
     assert row.measured == wanted
     built = text_of("scoreboard.html")
-    assert all(number in built for number in re.findall(r"\d[\d.,e+-]*\d", row.measured))
+    assert all(number in built for number in re.findall(r"\d[\d.,e+-]*\d", set_numbers(row.measured)))
 
 
 def test_a_claim_that_fails_is_told(tmp_path):

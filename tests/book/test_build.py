@@ -109,12 +109,13 @@ class Scripts(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.found: set[str | tuple[str, str, str]] = set()
-        self.inside = False
+        self.inside = self.inert = False
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         values = {name: value or "" for name, value in attributes}
         self.inside = tag == "script" and "src" not in values
+        self.inert = values.get("type") == "text/plain"  # a player's frames: not run, but put into the page by its script
         self.found |= {(tag, name, value) for name, value in values.items() if name.startswith("on") or name == "srcdoc"}
         self.found |= {(tag, name, value) for name, value in values.items() if value.strip().lower().startswith("javascript:")}
 
@@ -122,7 +123,9 @@ class Scripts(HTMLParser):
         self.inside = False
 
     def handle_data(self, data):
-        if self.inside and data.strip():
+        if self.inside and self.inert:
+            self.found |= Scripts(data).found
+        elif self.inside and data.strip():
             self.found.add(" ".join(data.split()))
 
 
