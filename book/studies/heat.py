@@ -110,18 +110,63 @@ def grid(seeds):
     return [{**arm, "seed": seed} for seed in seeds for arm in arms]
 
 
-def moved(results, **which):
-    """By how much of itself the error differs after a nudge of the last bit, one number for each seed."""
-    plain, nudged = (results.where(changes="", nudge=nudge, **which)["error"] for nudge in (False, True))
-    return abs(nudged / plain - 1)
+def long_steps(results, what, points="fresh", changes=""):
+    """A number of each run of Adam at the rate 0.05, by seed."""
+    return results.where(changes=changes, points=points, rate=0.05, nudge=False)[what]
 
 
-def level(results, changes):
-    """The error over the last 300 steps, the median of each run and then of the seeds."""
-    return np.median(results.where(changes=changes, points="fresh", rate=0.05, nudge=False)["level"])
+def moved(results):
+    """By how much of itself the error on fresh points differs after a nudge of the last bit, by seed."""
+    nudged = results.where(changes="", points="fresh", rate=0.05, nudge=True)["error"]
+    return abs(nudged / long_steps(results, "error") - 1)
 
 
-CLAIMS = []
+def gain(results, changes):
+    """How many times smaller the error over the last 300 steps is with some changes, in the medians of the seeds."""
+    before, after = (np.median(long_steps(results, "level", changes=which)) for which in ("", changes))
+    return before / after
+
+
+CLAIMS = [
+    Claim(
+        "thirty-lines",
+        "Every run of the thirty lines ends with an error below 0.15, and the median is above 0.001.",
+        lambda results: long_steps(results, "error").max() < 0.15 and np.median(long_steps(results, "error")) > 1e-3,
+        row="R1",
+    ),
+    Claim(
+        "never-settles",
+        "Over its last 300 steps the error of every run of the thirty lines moves by a factor of more than 5.",
+        lambda results: long_steps(results, "swing").min() > 5,
+        row="R1",
+    ),
+    Claim(
+        "chaotic",
+        "A nudge of the last bit of one weight changes the error by over a quarter in at least two runs.",
+        lambda results: (moved(results) > 0.25).sum() >= 2,
+        row="R1",
+    ),
+    Claim(
+        "fresh-points-set-the-level",
+        "On fixed points the error over the last 300 steps is less than half of that on fresh ones, in the medians.",
+        lambda results: (
+            np.median(long_steps(results, "level", "fixed")) < np.median(long_steps(results, "level")) / 2
+        ),
+    ),
+    Claim(
+        "long-steps-make-jumps",
+        "On fresh points and with steps ten times shorter, the error moves less than half as far, in the medians.",
+        lambda results: (
+            np.median(results.where(changes="", points="fresh", rate=0.005)["swing"])
+            < np.median(long_steps(results, "swing")) / 2
+        ),
+    ),
+    Claim(
+        "no-change-decides",
+        "No change of the four, nor all together, moves the median error over the last 300 steps by a factor of 5.",
+        lambda results: all(1 / 5 < gain(results, changes) < 5 for changes in (*CHANGES, ALL)),
+    ),
+]
 
 study = Study(
     run,

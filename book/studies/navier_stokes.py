@@ -9,7 +9,7 @@ import torch
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, data, fit, problems
 from pinnedu.studies import Claim, Study
 
-STEPS = {"with": 100, "without": 300}
+STEPS = {"with": 100, "without": 200}
 LAST = 30  # steps whose coefficients are averaged
 TRUTH = {"lambda_1": 1.0, "lambda_2": 0.01}
 
