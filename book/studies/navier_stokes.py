@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, data, fit, problems
-from pinnedu.studies import Claim, Study
+from pinnedu.studies import Study
 
 STEPS = {"with": 100, "without": 150}
 LAST = 30  # steps whose coefficients are averaged
