@@ -31,6 +31,19 @@ def test_the_others_ran_with_fewer_points_as_well(table, share):
     assert set(table.load(HERE / "results" / f"share-{share}")) == wanted
 
 
+def test_the_runs_before_the_recipes_changed_are_whole(table):
+    before = table.load(HERE / "results" / "before")
+    assert set(before) == {("pinnedu", problem, seed) for problem in PROBLEMS for seed in range(3)}
+    now = table.load()
+    goals = {problem: goal for problem, (_, goal) in table.PROBLEMS.items()}
+    for problem in ("burgers", "advection", "wake"):  # whose recipes changed
+        first, last = (
+            table.median([table.arrival(run, goals[problem]) for run in table.of(runs, "pinnedu", problem)])
+            for runs in (before, now)
+        )
+        assert first > 2 * last, problem
+
+
 def test_every_curve_says_why_it_ended_and_runs_forward(table):
     for key, run in table.load().items():
         seconds = [when for when, _ in run["curve"]]

@@ -162,6 +162,12 @@ def test_outputs_hold_no_errors_and_no_warnings(computing):
             assert not re.search(r"\b\w*Warning: |Traceback \(most recent", text), text
 
 
+def test_the_page_prints_numbers_and_no_verdicts(computing):
+    """What must hold is asserted, or is a claim of a study; a printed True stays on the page when nobody reads it."""
+    said = [line for _, output in computing.outputs() for text in texts(output) for line in text.splitlines()]
+    assert not [line for line in said if re.search(r"[:,]\s*(True|False)\b", line)]
+
+
 def test_every_cell_was_executed_in_order(computing):
     counts = [cell.execution_count for cell in computing.code]
     assert counts == list(range(1, len(counts) + 1)), "run `make execute` for this chapter"
