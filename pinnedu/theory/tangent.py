@@ -72,7 +72,7 @@ def features(model: nn.Module, points: Tensor) -> Tensor:
     ValueError
         If the points are no matrix of numbers, or the model has nothing to train.
     """
-    _check_model(model)
+    check_model(model)
     if not isinstance(points, Tensor) or points.ndim != 2 or len(points) == 0:
         raise ValueError(f"points must be a tensor of shape (N, d), not {getattr(points, 'shape', points)!r}.")
     with torch.no_grad():
@@ -111,7 +111,7 @@ def kernel(model: nn.Module, points: Tensor, problem: Problem | None = None) -> 
     if problem is None:
         rows = features(model, points)
     else:
-        _check_model(model)
+        check_model(model)
         rows = torch.cat([rows for _, rows in jacobian(model, problem, placed(model, {"interior": points})).values()])
     return rows @ rows.T
 
@@ -150,8 +150,8 @@ def gram(
         to train.
     """
     check_linear(problem)
-    _check_model(model)
-    _check_weights(problem, weights)
+    check_model(model)
+    check_weights(problem, weights)
     sample = problem.sample(points) if isinstance(points, Points) else points
     sample = placed(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     total: Tensor | None = None
@@ -171,7 +171,7 @@ def order(problem: Problem) -> int:
     return max((2 if isinstance(one, Laplacian) else sum(one) for one in asked), default=0)
 
 
-def _check_weights(problem: Problem, weights: Mapping[str, float] | None) -> None:
+def check_weights(problem: Problem, weights: Mapping[str, float] | None) -> None:
     """Raise ValueError unless every weight belongs to a term and is not negative."""
     for name, weight in (weights or {}).items():
         if name not in problem.terms:
@@ -218,7 +218,7 @@ def linearize(model: nn.Module) -> nn.Module:
     ValueError
         If the model has nothing to train.
     """
-    _check_model(model)
+    check_model(model)
     return _Linearized(model)
 
 
@@ -238,8 +238,8 @@ def scaled(
     ValueError
         If a weight is negative or names no term, the sample is empty, or the model has nothing to train.
     """
-    _check_model(model)
-    _check_weights(problem, weights)
+    check_model(model)
+    check_weights(problem, weights)
     sample = placed(model, {"interior": sample} if isinstance(sample, Tensor) else sample)
     residuals, rows = [], []
     for name, (residual, slope) in jacobian(model, problem, sample).items():
@@ -497,7 +497,8 @@ class _Waves(nn.Module):
         return nn.functional.linear(torch.sin(angles), self.amplitudes)
 
 
-def _check_model(model: nn.Module) -> None:
+def check_model(model: nn.Module) -> None:
+    """Raise ValueError unless it is a module with weights to train."""
     if not isinstance(model, nn.Module):
         raise ValueError(f"A torch.nn.Module is needed, not {type(model).__name__}.")
     if not trainable_parameters(model):
