@@ -48,7 +48,7 @@ __all__ = [
 
 _LATER = (  # read when they are asked for: the first of them alone need no torch
     *("acceleration", "bounds", "forecast", "losses"),
-    *("diagnosis", "errors", "kernels", "newton", "operator", "patient", "symptoms", "tangent", "trial"),
+    *("diagnosis", "errors", "kernels", "linearity", "newton", "operator", "patient", "symptoms", "tangent", "trial"),
 )
 
 

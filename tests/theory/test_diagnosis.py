@@ -25,8 +25,6 @@ from pinnedu.problems import (
     burgers,
     heat,
     heat_multiscale,
-    inverse_diffusivity,
-    kovasznay,
     poisson,
     poisson_cube,
     wave,
@@ -146,14 +144,14 @@ def test_what_polynomials_cannot_solve_is_not_judged():
 
 HEALTHY = {
     "heat": heat, "poisson": poisson, "poisson 2": lambda: poisson(2), "advection": lambda: advection(1.0), "burgers": burgers,
-    "wave": wave, "kovasznay": kovasznay, "poisson_cube": lambda: poisson_cube(5), "inverse_diffusivity": inverse_diffusivity,
+    "wave": wave, "poisson_cube": lambda: poisson_cube(5),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HEALTHY)
 def test_a_healthy_problem_gets_no_false_alarm(name):
     problem = HEALTHY[name]()
-    found = diagnose(network(problem), problem, Points(300, 50))
+    found = diagnose(network(problem), problem, Points(300 if problem.domain.dim < 3 else 1000, 50))
     assert not found.findings, str(found)
     assert str(found).startswith("No cause was found")
     assert sum(found.shares.values()) == pytest.approx(1)
