@@ -26,7 +26,7 @@ from pinnedu.theory.trial import Trial, turns
 
 BETTER = 30.0  # times less is left after a cure that is advised
 DAMPING = 1e-10  # of a step that is as good as it gets
-SINGLE, GRADIENT = 1e-7, 1e-6  # in float32; after about a million plain steps
+GRADIENT = 1e-6  # after about a million plain steps
 MOST = 6000  # weights of a network whose Jacobian is made
 
 
@@ -114,7 +114,6 @@ class Patient:
             *self._of_weights(solved),
             *self._of_points(),
             *(self._of_the_network(solved) if sound else []),
-            *self._of_precision(),
         ]
 
     def _of_inputs(self) -> list[Finding]:
@@ -176,7 +175,7 @@ class Patient:
 
     def _of_rounding(self) -> list[Finding]:
         """Whether float32 can tell residuals from rounding."""
-        if self.rounding < 1e-2:
+        if self.rounding < 0.1:
             return []
         return [
             Finding(
@@ -304,23 +303,6 @@ class Patient:
                 f"{turning}Of the loss, {now:.0%} lies along eigenvalues of the tangent kernel below 1e-10 of the largest.",
                 "Embed the coordinates by FourierFeatures with such frequencies, or train in windows by march.",
                 "fourier_features",
-            )
-        ]
-
-    def _of_precision(self) -> list[Finding]:
-        """Whether float64 would reach directions that float32 does not."""
-        if not self.single:
-            return []
-        single, double = self.left(SINGLE), self.left(1e-13)
-        if single < LEFT or single < BETTER * double:
-            return []
-        return [
-            Finding(
-                "float32",
-                "float32 hides directions that the solution needs.",
-                f"Above eigenvalues of 1e-7 of the largest {single:.1g} of the loss is left, above 1e-13 {double:.0e}.",
-                "Use float64: MLP(..., dtype=torch.float64).",
-                "failures",
             )
         ]
 

@@ -67,7 +67,7 @@ def test_a_claim_that_fails_is_told(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda rows: rows.pop("R5"), "must list R1 to R33 in order"),
+        (lambda rows: rows.pop("R5"), "must list R1 to R46 in order"),
         (lambda rows: rows["R17"].pop("measured"), "R17: the chapter gradient_descent is there now; say in"),
         (lambda rows: rows["R17"].update(measured="{no-such:.2f}"), "glues no number called 'no-such'"),
         (lambda rows: rows["R17"].update(holds=["slope-K is 4"]), "is no condition"),
