@@ -84,7 +84,8 @@ def rows(table: Path = TABLE) -> list[Row]:
     """All rows, in order."""
     source = yaml.safe_load(table.read_text(encoding="utf-8"))
     if list(source) != ROWS:
-        raise ValueError(f"{table.name} must list {ROWS[0]} to {ROWS[-1]} in order; it differs at {sorted(set(source) ^ set(ROWS))}.")
+        differs = sorted(set(source) ^ set(ROWS))
+        raise ValueError(f"{table.name} must list {ROWS[0]} to {ROWS[-1]} in order; it differs at {differs}.")
     there = {path.stem: path for path in pages() if path.suffix == ".ipynb"}
     return [row(name, entry, there) for name, entry in source.items()]
 

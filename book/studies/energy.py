@@ -7,6 +7,7 @@ in each step.
 
 import time
 
+import numpy as np
 import torch
 from torch.optim import Adam
 
@@ -81,17 +82,24 @@ def errors(results, method, points):
 
 CLAIMS = [
     Claim(
-        "natural-beats-adam",
-        "With points drawn anew, 40 steps of the energy natural gradient end closer than 2000 of Adam on the same energy, in "
-        "every run.",
-        lambda results: errors(results, "natural", "anew").max() < errors(results, "adam", "anew").min(),
+        "natural-in-forty-steps",
+        "With points drawn anew, 40 steps of the energy natural gradient bring the error below 0.05 in every run.",
+        lambda results: errors(results, "natural", "anew").max() < 0.05,
+        row="R37",
+    ),
+    Claim(
+        "adam-ends-closer",
+        "2000 steps of Adam on the same energy end closer, by more than half in the median: a full step takes the noise of its "
+        "points whole, and many small ones average it.",
+        lambda results: 2 * np.median(errors(results, "adam", "anew")) < np.median(errors(results, "natural", "anew")),
         row="R37",
     ),
     Claim(
         "newton-is-closer-still",
-        "Gauss-Newton on the residual ends at least a hundred times closer in every run, on points that stay: a residual is "
-        "zero at every point, an energy is an integral, and no more exact than its mean over points.",
-        lambda results: 100 * errors(results, "newton", "kept").max() < errors(results, "natural", "anew").min(),
+        "Gauss-Newton on the residual ends at least a hundred times closer than either in every run, on points that stay: a "
+        "residual is zero at every point, an energy is an integral, and no more exact than its mean over points.",
+        lambda results: 100 * errors(results, "newton", "kept").max()
+        < min(errors(results, "natural", "anew").min(), errors(results, "adam", "anew").min()),
         row="R37",
     ),
     Claim(
