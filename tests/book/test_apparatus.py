@@ -29,7 +29,7 @@ def text_of(page):
 
 
 def test_every_row_is_there_once_and_in_order():
-    assert [row.name for row in ROWS] == [f"R{i}" for i in range(1, 34)]
+    assert [row.name for row in ROWS] == [*(f"R{i}" for i in range(1, 40)), "R46"]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
