@@ -26,6 +26,7 @@ _HOMES = {
         *("KFAC", "LBFGS", "SOAP", "SPRING", "Adam", "GaussNewton", "GaussNewtonCG", "GradientDescent", "Muon"),
         *("SelfScaledBroyden", "Fit", "fit", "relative_error"),
     ),
+    "pinnedu.theory.diagnosis": ("Diagnosis", "diagnose"),
     "pinnedu.trainers.callbacks": ("stop_below", "stop_early"),
     "pinnedu.trainers.optimizers": ("CosineDecay", "ExponentialDecay"),
     "pinnedu.trainers.strategies": ("curriculum", "decompose", "march"),
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from pinnedu.sampling import Points
     from pinnedu.scales import Scales
     from pinnedu.sweeps import Trial, sweep
+    from pinnedu.theory.diagnosis import Diagnosis, diagnose
     from pinnedu.trainers import (
         KFAC,
         LBFGS,

@@ -105,7 +105,7 @@ def units_of_fields(problem: Problem) -> dict[str, Unit]:
     known: dict[str, list[Tensor]] = {name: [] for name in problem.fields}
     measured = set()
     for name in problem.conditions:
-        for output, values in _known_values(problem, name, sample).items():
+        for output, values in known_values(problem, name, sample).items():
             known[output].append(values)
             if isinstance(problem.conditions[name], At) and len(values) > 9:
                 measured.add(output)
@@ -197,7 +197,7 @@ def _residuals(
         return {name: torch.full((1,), math.nan) for name in problem.terms if name in sample or name in problem.equations}
 
 
-def _known_values(problem: Problem, name: str, sample: Sample) -> dict[str, Tensor]:
+def known_values(problem: Problem, name: str, sample: Sample) -> dict[str, Tensor]:
     """The values that a condition gives to fields: it asks for no derivative, and a * u + b = 0 at each point."""
     condition = problem.conditions[name]
     if condition.paired or condition.whole:

@@ -23,7 +23,7 @@ from pinnedu.studies import load
 
 TABLE = ROOT / "book" / "scoreboard.yml"
 STUDIES = ROOT / "book" / "studies"
-ROWS = [f"R{i}" for i in range(1, 34)]
+ROWS = [*(f"R{i}" for i in range(1, 40)), "R46"]
 TEXT = "application/papermill.record/text/plain"
 CONDITION = re.compile(r"^([\w-]+) (<=|>=|<|>|between) (\S+)(?: and (\S+))?$")
 COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
@@ -81,10 +81,11 @@ def number(text: str, numbers: dict[str, float]) -> float:
 
 
 def rows(table: Path = TABLE) -> list[Row]:
-    """All rows, R1 to R33, in order."""
+    """All rows, in order."""
     source = yaml.safe_load(table.read_text(encoding="utf-8"))
     if list(source) != ROWS:
-        raise ValueError(f"{table.name} must list R1 to R33 in order; it differs at {sorted(set(source) ^ set(ROWS))}.")
+        differs = sorted(set(source) ^ set(ROWS))
+        raise ValueError(f"{table.name} must list {ROWS[0]} to {ROWS[-1]} in order; it differs at {differs}.")
     there = {path.stem: path for path in pages() if path.suffix == ".ipynb"}
     return [row(name, entry, there) for name, entry in source.items()]
 

@@ -1,7 +1,10 @@
 """Why training is hard, precisely: the theory of operator preconditioning.
 
-The linear part (`fourier`, `conditioning`, `regression`) needs numpy and scipy alone. The parts that look at networks
-(`tangent`, `operator`, `kernels`, `errors`) need torch, and are imported when they are first asked for.
+The linear part (`fourier`, `conditioning`, `equivalence`, `regression`) needs numpy and scipy alone. The parts that look
+at networks (`tangent`, `operator`, `kernels`, `errors`) need torch, and are imported when they are first asked for.
+
+The matrices of the two model problems are `fourier.poisson` and `fourier.advection`; `precondition` is for an
+operator of one's own.
 
 Source: T. De Ryck, F. Bonnet, S. Mishra, E. de Bezenac, "An operator preconditioning perspective on training
 in physics-informed machine learning", ICLR 2024.
@@ -12,39 +15,40 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from pinnedu.theory import conditioning, fourier, regression
+from pinnedu.theory import conditioning, equivalence, fourier, regression
 from pinnedu.theory.conditioning import (
     Descent,
     best_weight,
     condition_number,
     contraction,
+    eigenvalues,
     gradient_descent,
-    spectrum,
     steps_to,
 )
-from pinnedu.theory.fourier import Basis, Waves, advection, poisson, precondition
+from pinnedu.theory.equivalence import Sines, precondition
+from pinnedu.theory.fourier import Basis, Waves
 
 __all__ = [
     "Basis",
     "Descent",
+    "Sines",
     "Waves",
-    "advection",
     "best_weight",
     "condition_number",
     "conditioning",
     "contraction",
+    "eigenvalues",
+    "equivalence",
     "fourier",
     "gradient_descent",
-    "poisson",
     "precondition",
     "regression",
-    "spectrum",
     "steps_to",
 ]
 
 _LATER = (  # read when they are asked for: the first of them alone need no torch
-    *("acceleration", "bounds", "equivalence", "forecast", "losses"),
-    *("errors", "kernels", "newton", "operator", "tangent"),
+    *("acceleration", "bounds", "forecast", "losses"),
+    *("diagnosis", "errors", "kernels", "linearity", "newton", "operator", "patient", "symptoms", "tangent", "trial"),
 )
 
 

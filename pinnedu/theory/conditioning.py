@@ -30,7 +30,7 @@ from pinnedu.theory.fourier import Basis
 Array = NDArray[np.float64]
 
 
-def spectrum(A: ArrayLike) -> Array:
+def eigenvalues(A: ArrayLike) -> Array:
     """The eigenvalues of a symmetric matrix in ascending order, found block by block where A decouples: shape
     (P,).
     """

@@ -167,7 +167,9 @@ class Forecast:
             left.loglog(where, np.maximum(shares, floor), ".")
             left.set(xlabel="eigenvalue / largest", ylabel="share of the loss", xlim=(2, floor / 2))
             n = np.unique(np.logspace(0, np.log10(self.steps), 60).astype(int))
-            right.loglog(n, self.loss(n), label=self.method)
+            losses = self.loss(n)
+            right.loglog(n, losses, label=self.method)
+            right.set_ylim(min(losses.min() / 2, losses.max() / 10), 2 * losses.max())  # what hardly falls looks so
             if 0 < self.trusted < self.steps:
                 right.axvline(self.trusted, linestyle=":", color="gray", label="trusted until here")
             right.set(xlabel="step", ylabel="loss")

@@ -19,7 +19,8 @@ MODULES = (  # what is public besides the names of pinnedu itself
     *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "lorenz", "periodic")),
     *(f"reference.{name}" for name in ("schroedinger", "spectral", "table")),
     *(f"theory.{name}" for name in ("acceleration", "bounds", "conditioning", "equivalence", "errors", "forecast", "fourier")),
-    *(f"theory.{name}" for name in ("kernels", "losses", "newton", "operator", "regression", "tangent")),
+    *(f"theory.{name}" for name in ("diagnosis", "kernels", "linearity", "losses", "newton", "operator", "patient")),
+    *(f"theory.{name}" for name in ("regression", "symptoms", "tangent", "trial")),
 )
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from pinnedu.theory import condition_number, gradient_descent, poisson, precondition, steps_to
+from pinnedu.theory import condition_number, fourier, gradient_descent, steps_to
 from pinnedu.theory.acceleration import chebyshev, conjugate_gradients, heavy_ball, lbfgs
 
 METHODS = [heavy_ball, chebyshev, conjugate_gradients, lbfgs]
 
 
 def problem(K, lam=1.0):
-    A = poisson(K, lam)
+    A = fourier.poisson(K, lam)
     return A, A @ np.ones(len(A))
 
 
@@ -29,7 +29,7 @@ def test_steps_grow_as_the_square_of_the_frequency(method):
     Ks = (6, 10, 16, 24)
     steps = [method(*problem(K), 10**5, tolerance=1e-6).steps for K in Ks]
     assert np.polyfit(np.log(Ks), np.log(steps), 1)[0] == pytest.approx(2, abs=0.1)
-    plain = [steps_to(poisson(K, 1.0), 1e-6) for K in Ks]
+    plain = [steps_to(fourier.poisson(K, 1.0), 1e-6) for K in Ks]
     assert np.polyfit(np.log(Ks), np.log(plain), 1)[0] == pytest.approx(4, abs=0.1)
 
 
@@ -69,7 +69,7 @@ def test_preconditioning_still_wins():
     """Its number of steps is one for all K."""
     K = 24
     A, b = problem(K)
-    better = precondition(A, 1.0)
+    better = fourier.precondition(A, 1.0)
     run = gradient_descent(better, better @ np.ones(len(A)), 10**4, tolerance=1e-6)
     assert run.steps < 200
     assert chebyshev(A, b, 10**5, tolerance=1e-6).steps > 50 * run.steps
@@ -83,6 +83,6 @@ def test_bad_input():
         with pytest.raises(ValueError, match="steps must be a whole number"):
             method(A, b, 0)
         with pytest.raises(ValueError, match="singular"):
-            method(poisson(2, 0.0), b, 3)
+            method(fourier.poisson(2, 0.0), b, 3)
     with pytest.raises(ValueError, match="memory must be"):
         lbfgs(A, b, 3, memory=0)

@@ -6,16 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinnedu.theory import (
-    advection,
     best_weight,
     condition_number,
     conditioning,
     contraction,
+    eigenvalues,
     fourier,
     gradient_descent,
-    poisson,
-    precondition,
-    spectrum,
     steps_to,
 )
 
@@ -38,7 +35,7 @@ def test_condition_number_of_a_random_matrix(size, seed):
     root = np.random.default_rng(seed).normal(size=(size, size + 2))
     A = root @ root.T
     assert condition_number(A) == pytest.approx(np.linalg.cond(A), rel=1e-6)
-    np.testing.assert_allclose(spectrum(A), np.linalg.eigvalsh(A), rtol=1e-9, atol=1e-12 * np.abs(A).max())
+    np.testing.assert_allclose(eigenvalues(A), np.linalg.eigvalsh(A), rtol=1e-9, atol=1e-12 * np.abs(A).max())
 
 
 def test_condition_number_is_accurate_where_an_eigenvalue_routine_is_not():
@@ -54,7 +51,7 @@ def test_condition_number_is_accurate_where_an_eigenvalue_routine_is_not():
 @given(sizes, weights)
 def test_secular_equation_agrees_with_the_matrix(K, lam):
     low, high = conditioning.poisson_extremes(K, lam)
-    assert high / low == pytest.approx(condition_number(poisson(K, lam)), rel=1e-9)
+    assert high / low == pytest.approx(condition_number(fourier.poisson(K, lam)), rel=1e-9)
     assert 0 < low < 1
     assert high > K**4
 
@@ -71,22 +68,22 @@ def test_both_ends_of_the_spectrum_grow_with_the_weight(K, lam, factor):
 @given(sizes, weights)
 def test_matrix_norm_bounds(K, lam):
     """kappa grows with K at a fixed weight: each model contains the smaller ones."""
-    assert condition_number(poisson(K + 1, lam)) > condition_number(poisson(K, lam))
+    assert condition_number(fourier.poisson(K + 1, lam)) > condition_number(fourier.poisson(K, lam))
 
 
 @few
 @given(st.integers(1, 5), weights, st.integers(0, 2**32 - 1), st.floats(0.1, 1.0))
 def test_error_obeys_the_bound_at_every_step(K, lam, seed, c):
-    A = poisson(K, lam)
+    A = fourier.poisson(K, lam)
     start = np.random.default_rng(seed).normal(size=len(A))
-    high = spectrum(A)[-1]
+    high = eigenvalues(A)[-1]
     run = gradient_descent(A, fourier.poisson_load(K), 50, rate=c / high, start=start)
     bound = (1 - c / condition_number(A)) ** np.arange(51) * run.errors[0]
     assert (run.errors <= bound * (1 + 1e-12)).all()
 
 
 def test_gradient_descent_finds_the_solution_and_stops():
-    A, b = poisson(2, 10.0), fourier.poisson_load(2)
+    A, b = fourier.poisson(2, 10.0), fourier.poisson_load(2)
     run = gradient_descent(A, b, 10_000, tolerance=1e-8)
     assert run.steps < 10_000
     assert run.errors[-1] <= 1e-8 * run.errors[0] < run.errors[-2]
@@ -106,13 +103,13 @@ def test_a_run_that_starts_at_the_solution():
 
 def test_newton_is_one_step():
     """Preconditioning by A^-1 at rate 1 is Newton's method, and ends in one step."""
-    A, b = poisson(6, 3.0), fourier.poisson_load(6)
+    A, b = fourier.poisson(6, 3.0), fourier.poisson_load(6)
     run = gradient_descent(A, b, 1, rate=1.0, preconditioner=np.linalg.inv(A), start=np.ones(13))
     assert run.errors[-1] < 1e-10
 
 
 def test_predicted_steps_suffice():
-    A, b = poisson(3, 20.0), fourier.poisson_load(3)
+    A, b = fourier.poisson(3, 20.0), fourier.poisson_load(3)
     solution = np.linalg.solve(A, b)
     predicted = steps_to(A, 1e-3)
     slowest = np.linalg.eigh(A)[1][:, 0]
@@ -125,10 +122,10 @@ def test_predicted_steps_suffice():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: condition_number(poisson(3, 0.0)), "A is singular or indefinite"),
+        (lambda: condition_number(fourier.poisson(3, 0.0)), "A is singular or indefinite"),
         (lambda: condition_number(np.ones((3, 3))), "A is singular or indefinite"),
         (lambda: condition_number(-np.eye(3)), "A is singular or indefinite"),
-        (lambda: gradient_descent(poisson(3, 0.0), np.zeros(7), 5), "A is singular or indefinite"),
+        (lambda: gradient_descent(fourier.poisson(3, 0.0), np.zeros(7), 5), "A is singular or indefinite"),
         (lambda: condition_number(np.ones((2, 3))), r"A must be a square matrix, and its shape is \(2, 3\)"),
         (lambda: condition_number([[1.0, 2.0], [0.0, 1.0]]), "A must be symmetric"),
         (lambda: condition_number([[np.nan]]), "A must hold finite numbers"),
@@ -156,9 +153,9 @@ def test_bad_input_is_told_in_a_sentence(call, message):
 
 @pytest.mark.parametrize("c", [0.5, 1.0])
 def test_measured_rate_is_the_predicted_one(c):
-    A = poisson(5, 1.0)
+    A = fourier.poisson(5, 1.0)
     start = np.random.default_rng(0).normal(size=11)
-    run = gradient_descent(A, fourier.poisson_load(5), 60_000, rate=c / spectrum(A)[-1], start=start)
+    run = gradient_descent(A, fourier.poisson_load(5), 60_000, rate=c / eigenvalues(A)[-1], start=start)
     predicted = -np.log1p(-c / condition_number(A))
     assert -np.log(run.contraction) == pytest.approx(predicted, rel=0.01)
 
@@ -169,7 +166,7 @@ def test_five_times_the_frequencies_cost_625_times_the_steps():
     """
     steps = {}
     for K in (5, 25):
-        A, b = poisson(K, 1.0), fourier.poisson_load(K)
+        A, b = fourier.poisson(K, 1.0), fourier.poisson_load(K)
         steps[K] = gradient_descent(A, b, 400_000, tolerance=0.45).steps
     assert steps[5] == pytest.approx(500, rel=0.05)
     assert steps[25] / steps[5] == pytest.approx(5**4, rel=0.05)
@@ -180,11 +177,11 @@ def test_five_times_the_frequencies_cost_625_times_the_steps():
 
 def test_condition_number_grows_as_the_fourth_power():
     K = np.arange(10, 101, 10)
-    assert slope(K, [condition_number(poisson(int(k), 1.0)) for k in K]) == pytest.approx(4, abs=0.05)
+    assert slope(K, [condition_number(fourier.poisson(int(k), 1.0)) for k in K]) == pytest.approx(4, abs=0.05)
 
 
 def test_preconditioned_condition_number_is_constant():
-    kappa = [condition_number(precondition(poisson(K, 1.0), 1.0)) for K in range(10, 101, 10)]
+    kappa = [condition_number(fourier.precondition(fourier.poisson(K, 1.0), 1.0)) for K in range(10, 101, 10)]
     assert max(kappa) / min(kappa) < 1.01
 
 
@@ -194,13 +191,13 @@ def test_preconditioned_condition_number_is_constant():
 @pytest.mark.parametrize("K", [1, 3])
 def test_advection_grows_as_the_square_of_the_speed(K):
     beta = [6, 10, 15, 20, 30, 40, 60]
-    assert slope(beta, [condition_number(advection(K, b)) for b in beta]) == pytest.approx(2, abs=0.1)
+    assert slope(beta, [condition_number(fourier.advection(K, b)) for b in beta]) == pytest.approx(2, abs=0.1)
 
 
 @pytest.mark.parametrize("K", [1, 3])
 def test_windows_divide_by_their_square(K):
     windows = [1, 2, 3, 4, 5, 6, 10]
-    kappa = [condition_number(advection(K, 60, windows=N)) for N in windows]
+    kappa = [condition_number(fourier.advection(K, 60, windows=N)) for N in windows]
     assert slope(windows, kappa) == pytest.approx(-2, abs=0.1)
 
 
@@ -210,7 +207,7 @@ def test_advection_bound_holds_at_every_weight(K, beta, lam):
     """kappa >= (4 beta^2 + lam/T) / min(lam/T, 2 pi^2/T^2): two trial functions, one for each end."""
     T = 2 * np.pi
     bound = (4 * beta**2 + lam / T) / min(lam / T, 2 * np.pi**2 / T**2)
-    assert condition_number(advection(K, beta, lam=lam)) >= bound * (1 - 1e-9)
+    assert condition_number(fourier.advection(K, beta, lam=lam)) >= bound * (1 - 1e-9)
 
 
 # --- R27: choosing lambda ---
@@ -242,20 +239,20 @@ def test_large_models_follow_the_law():
 @given(sizes, weights)
 def test_condition_number_exceeds_three_times_the_fourth_power(K, lam):
     """1 + cos x vanishes at the boundary and has the Rayleigh quotient 1/3, whatever the weight."""
-    assert condition_number(poisson(K, lam)) >= 3 * K**4
+    assert condition_number(fourier.poisson(K, lam)) >= 3 * K**4
 
 
 def test_tangent_balanced_weight_equalizes_the_traces():
     K = 9
     lam = conditioning.tangent_balanced_weight(K)
-    assert lam * np.trace(poisson(K, 1.0) - poisson(K, 0.0)) == pytest.approx(np.trace(poisson(K, 0.0)))
+    assert lam * np.trace(fourier.poisson(K, 1.0) - fourier.poisson(K, 0.0)) == pytest.approx(np.trace(fourier.poisson(K, 0.0)))
 
 
 def test_gradient_balanced_weight_is_the_ratio_of_the_gradients():
     rng = np.random.default_rng(0)
     theta, b = rng.normal(size=9), fourier.poisson_load(4)
-    residual = poisson(4, 0.0) @ theta - b
-    boundary = (poisson(4, 1.0) - poisson(4, 0.0)) @ theta
+    residual = fourier.poisson(4, 0.0) @ theta - b
+    boundary = (fourier.poisson(4, 1.0) - fourier.poisson(4, 0.0)) @ theta
     expected = np.abs(residual).max() / np.abs(boundary).mean()
     assert conditioning.gradient_balanced_weight(4, theta, b) == pytest.approx(expected)
 
@@ -274,16 +271,16 @@ def exact_kappa(K, lam, gamma):
 @few
 @given(sizes, weights, st.floats(0.1, 100))
 def test_theorem_1_and_2(K, lam, gamma):
-    A = poisson(K, lam)
+    A = fourier.poisson(K, lam)
     assert condition_number(A) >= K**4
-    kappa = condition_number(precondition(A, gamma))
+    kappa = condition_number(fourier.precondition(A, gamma))
     assert kappa == pytest.approx(exact_kappa(K, lam, gamma), rel=1e-8)
     assert kappa <= exact_kappa(10_000, lam, gamma) * (1 + 1e-8)
 
 
 @pytest.mark.parametrize(("gamma", "trial"), [(10, 1.3418), (100, 1.0299), (1000, 1.0029)])
 def test_theorem_3(gamma, trial):
-    kappa = condition_number(precondition(poisson(100, 2 * np.pi / gamma**2), gamma))
+    kappa = condition_number(fourier.precondition(fourier.poisson(100, 2 * np.pi / gamma**2), gamma))
     s = np.sqrt(np.sum(1 / np.arange(1, 101) ** 4.0) / np.pi)
     assert kappa == pytest.approx(trial, abs=5e-5)
     assert kappa == pytest.approx(np.exp(4 * np.arcsinh(np.sqrt(np.pi / 2) * s / gamma)), rel=1e-10)
@@ -293,9 +290,9 @@ def test_theorem_3(gamma, trial):
 @given(st.integers(1, 8), st.floats(0.1, 10), st.floats(0.5, 10), st.integers(0, 2**32 - 1))
 def test_reparameterizing_is_preconditioning_the_gradient(K, lam, gamma, seed):
     """R31: theta = P theta_hat, trained in theta_hat, and theta trained with the gradient times P P^T."""
-    A, b, p = poisson(K, lam), fourier.poisson_load(K), fourier.preconditioner(K, gamma)
+    A, b, p = fourier.poisson(K, lam), fourier.poisson_load(K), fourier.preconditioner(K, gamma)
     start = np.random.default_rng(seed).normal(size=2 * K + 1)
-    hat = gradient_descent(precondition(A, gamma), p * b, 200, start=start, keep=True)
+    hat = gradient_descent(fourier.precondition(A, gamma), p * b, 200, start=start, keep=True)
     direct = gradient_descent(A, b, 200, rate=hat.rate, start=p * start, preconditioner=np.diag(p**2), keep=True)
     np.testing.assert_allclose(p * hat.path, direct.path, atol=1e-10 * np.abs(direct.path).max())
 
@@ -303,5 +300,5 @@ def test_reparameterizing_is_preconditioning_the_gradient(K, lam, gamma, seed):
 @pytest.mark.parametrize("K", [5, 20, 40])
 def test_newtons_method_is_one_step(K):
     """The preconditioned matrix is the identity up to rounding, on which LAPACK's search for one eigenvalue fails."""
-    A, b = poisson(K, 2 * np.pi / 100), np.ones(2 * K + 1)
+    A, b = fourier.poisson(K, 2 * np.pi / 100), np.ones(2 * K + 1)
     assert gradient_descent(A, b, 1, rate=1.0, preconditioner=np.linalg.inv(A)).errors[-1] < 1e-9

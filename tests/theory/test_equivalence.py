@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pinnedu.theory import Basis, condition_number, fourier
+from pinnedu import problems, theory
+from pinnedu.theory import Basis, condition_number, fourier, operator
 from pinnedu.theory.equivalence import Sines, matrix, precondition
 
 A_OF_X = {"xx": lambda x: 1 + 0.5 * np.sin(3 * x)}
@@ -100,3 +101,11 @@ def test_another_operator_in_the_place_of_the_laplacian():
 def test_bad_input(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+def test_no_name_of_theory_is_that_of_another_thing():
+    """A matrix and a problem, or two kinds of spectrum, with one name would be mistaken for one another."""
+    linear = set(theory.__all__)
+    assert not linear & set(problems.__all__)
+    assert not linear & {name for name in vars(operator) if callable(getattr(operator, name))} - {"Basis"}
+    assert theory.precondition is precondition

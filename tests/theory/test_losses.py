@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pinnedu.theory import Basis, condition_number, poisson
+from pinnedu.theory import Basis, condition_number, fourier
 from pinnedu.theory.equivalence import Sines, matrix
 from pinnedu.theory.losses import hard, hard_poisson, sobolev_loss, trace_condition
 
@@ -43,7 +43,7 @@ def test_the_kernel_of_the_operator_stays_in_the_kernel():
 def test_a_condition_that_is_built_in_leaves_no_block():
     for K in (1, 5, 12):
         np.testing.assert_allclose(Basis(K).evaluate(hard(K) @ np.arange(2 * K), np.array([-np.pi, np.pi])), 0, atol=1e-12)
-        np.testing.assert_allclose(hard(K).T @ poisson(K, 7.0) @ hard(K), hard_poisson(K), atol=1e-9)  # no weight in it
+        np.testing.assert_allclose(hard(K).T @ fourier.poisson(K, 7.0) @ hard(K), hard_poisson(K), atol=1e-9)  # no weight in it
         assert condition_number(hard_poisson(K)) == pytest.approx(K**4)
         np.testing.assert_allclose(hard_poisson(K, preconditioned=True), np.eye(2 * K), atol=1e-12)
 
