@@ -18,6 +18,7 @@ from pinnedu.device import check_dtype, move, out_of_memory
 from pinnedu.domain import Domain
 from pinnedu.equations import Arguments, Equation, as_tensor, by_name, call, parameters, run
 from pinnedu.field import Field, MissingDerivative, given
+from pinnedu.parameters import found_unknowns
 from pinnedu.sampling import Points
 
 TAKEN = {"interior", "step", "loss", "fresh", "error", "seconds"}
@@ -163,7 +164,8 @@ class Problem:
         ----------
         model : Module, (N, d) -> (N, m)
             Unknown parameters are read from ``model.unknowns`` where training put them there (times
-            ``model.units``), otherwise they have their first guesses.
+            ``model.units``). Otherwise they are what an earlier run found from the same first guesses, which networks
+            of pinnedu keep beside their weights, or else the first guesses.
         points : Tensor (N, d) or sample
             Interior points (equations only), or what :meth:`sample` returned (everything in it);
             moved to the model's device and dtype.
@@ -205,7 +207,7 @@ class Problem:
             sample = {name: points.to(device=weight.device, dtype=weight.dtype) for name, points in sample.items()}
         engine = _derivatives.engine(derivatives)
         if unknowns is None:
-            unknowns = getattr(model, "unknowns", {})
+            unknowns = getattr(model, "unknowns", None) or found_unknowns(model, self.unknowns)
         while True:  # an equation that asks for a new derivative has it computed, once, on its first call
             try:
                 return self._evaluate(model, sample, engine, unknowns)

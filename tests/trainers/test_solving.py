@@ -66,6 +66,8 @@ def test_unknowns_start_from_their_guess_and_go_on_from_what_was_found(scripted)
     assert found != 1.0
     assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0, after=run).unknowns["D"] == found
     assert fit(model, run.problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
+    assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == found
+    model.reset_parameters()
     assert fit(model, problem, optimizer=scripted(), steps=1, points=FEW, seed=0).unknowns["D"] == 1.0
 
 
