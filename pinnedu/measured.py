@@ -43,7 +43,10 @@ class Measured:
                 places, which = np.unique(places, return_inverse=True)
                 if len(places) >= FEWEST:
                     means = np.bincount(which, values) / np.bincount(which)  # of what was measured twice
-                    self.splines[output] = make_smoothing_spline(places, means)
+                    smooth = make_smoothing_spline(places, means)
+                    if np.square(smooth(places) - means).mean() > means.var() / 2:  # it took the swings for noise
+                        smooth = make_smoothing_spline(places, means, lam=0)
+                    self.splines[output] = smooth
         ends = [(spline.t[0], spline.t[-1]) for spline in self.splines.values()]
         low, high = np.max(ends or [(0, 0)], axis=0)[0], np.min(ends or [(0, 0)], axis=0)[1]
         self.points = torch.linspace(low, high, 200, dtype=torch.float64)[10:-10, None]  # the ends are rough

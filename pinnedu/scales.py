@@ -182,7 +182,8 @@ def scales_of_terms(problem: Problem, units: Mapping[str, Unit], unknowns: Mappi
     sizes = {name: float(torch.cat([wave[name] for wave in found]).abs().median()) for name in found[0]}
     if dict(unknowns) not in ({}, _scales_of_guesses(problem)):
         for name, residual in Measured(problem).residuals(problem.unknowns).items():
-            sizes[name] = max(sizes[name], float(residual.abs().median()))
+            size = float(residual.abs().median())  # to the next power, for the data must be learned before the unknown is
+            sizes[name] = max(sizes[name], 10.0 ** math.ceil(math.log10(size))) if size else sizes[name]
     nothing = _residuals(problem, dict.fromkeys(problem.fields, Unit(0.0, 0.0)), {"interior": sample["interior"]})
     highs = {name: min(high, TRIVIAL) if name in nothing and not nothing[name].any() else high for name in sizes}
     free = {name for name, size in sizes.items() if not 0 < size < math.inf or low <= size <= highs[name]}
