@@ -77,7 +77,10 @@ class Measured:
         return {name: residual for name, residual in found.items() if torch.isfinite(residual).all()}
 
     def unknowns(self) -> dict[str, float]:
-        """About how large the unknowns are that the equations are linear in, by least squares; those that data say nothing of are left out."""
+        """About how large the unknowns are that the equations are linear in, by least squares.
+
+        Left out are those of which the data say nothing.
+        """
         guesses = dict(self.problem.unknowns)
         columns: dict[str, Tensor] = {}
         for name in guesses:

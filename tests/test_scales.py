@@ -8,11 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 from torch import nn
 
 from pinnedu import (
+    KFAC,
     LBFGS,
     MLP,
+    SOAP,
+    SPRING,
     Adam,
     Box,
     Fit,
@@ -35,10 +39,10 @@ from pinnedu.scales import Unit, scale_outputs, scales_of_terms, scales_of_unkno
 FEW = Points(60, 10)
 
 
-def logistic(capacity=1000.0, start=200.0):
+def logistic(capacity=1000.0, start=200.0, end=5.0):
     """Values from 200 to nearly 1000."""
     return Problem(
-        Box(t=(0, 5)),
+        Box(t=(0, end)),
         {"logistic": lambda u: u.t - u * (1 - u / capacity)},
         {"start": On(t=0, equation=lambda u: u - start)},
         exact=lambda t: capacity / (1 + (capacity / start - 1) * torch.exp(-t)),
@@ -170,6 +174,37 @@ def test_adam_finds_a_temperature():
     run = fit(MLP(problem, (10,)), problem, optimizer=Adam(1e-2), steps=300, seed=0, points=FEW)
     raw = fit(MLP(problem, (10,)), problem, optimizer=Adam(1e-2), steps=300, seed=0, points=FEW, scale=False)
     assert run.error < 0.02 < 0.5 < raw.error
+
+
+@pytest.mark.parametrize(("optimizer", "steps"), [(KFAC(), 40), (SPRING(), 40), (SOAP(1e-2), 150)])
+@pytest.mark.parametrize(("problem", "aim"), [(hot(), 2e-3), (heat(20.0, 350.0), 0.03)])
+def test_every_optimizer_moves_what_is_scaled(problem, aim, optimizer, steps):
+    run = fit(MLP(problem, (10,)), problem, optimizer=optimizer, steps=steps, seed=0, points=FEW)
+    assert run.error < aim
+    assert run.scales.fields[problem.fields[0]] == (360.0, 32.0)
+
+
+def test_a_spring_of_stiffness_400_swings():
+    problem = Problem(
+        Box(t=(0, 1)),
+        {"spring": lambda u: u.tt + 400 * u},
+        {"place": On(t=0, equation=lambda u: u - 1), "speed": On(t=0, equation=lambda u: u.t)},
+        exact=lambda t: torch.cos(20 * t),
+    )
+    run = fit(MLP(problem, (20, 20)), problem, optimizer=GaussNewton(), steps=80, seed=1, points=Points(100, 1))
+    assert run.scales.terms == {"spring": 100.0, "place": 1.0, "speed": 1.0}
+    assert run.error < 0.05
+
+
+@pytest.mark.parametrize(("size", "terms"), [(50.0, 1.0), (200.0, 100.0)])
+def test_only_what_zero_solves_is_held_down_so_early(size, terms):
+    """A wave of size about 0.7 leaves 0.7 times the factor; with a source it is not zero that the equation pulls to."""
+    pulled, driven = (
+        Problem(Box(t=(0, 1)), {"e": equation}, {"start": On(t=0, equation=lambda u: u - 1)})
+        for equation in (lambda u: u.t + size * u, lambda u: u.t + size * (u - 1e-3))
+    )
+    for problem, expected in ((pulled, terms), (driven, 1.0)):
+        assert scales_of_terms(problem, {"u": Unit()}, {})["e"] == expected
 
 
 # --- what the problem says
@@ -433,6 +468,32 @@ def test_windows_hand_their_scales_on():
     assert plan.fits[0].scales.fields["u"] == (0.0, 256.0)
     assert plan.scales == plan.fits[1].scales
     assert plan.scales.fields["u"] == (0.0, 1024.0)
+
+
+def test_growth_from_100_to_1000_in_windows():
+    problem = logistic(start=100.0, end=10.0)
+    plan = march(lambda window: MLP(window, (12,)), problem, 4, optimizer=GaussNewton(), steps=25, points=FEW, seed=0)
+    assert plan.error < 1e-3
+
+
+def test_predators_and_prey_in_windows():
+    """Lotka-Volterra from (100, 15) for one round of the cycle: prey up to 180, predators up to 130."""
+
+    def rates(t, y):
+        return [2 * y[0] - 0.04 * y[0] * y[1], 0.02 * y[0] * y[1] - 1.06 * y[1]]
+
+    path = solve_ivp(rates, (0, 4), (100, 15), rtol=1e-10, atol=1e-10, dense_output=True).sol
+    problem = Problem(
+        Box(t=(0, 4)),
+        {"prey": lambda r, p: r.t - 2 * r + 0.04 * r * p, "predators": lambda r, p: p.t - 0.02 * r * p + 1.06 * p},
+        {"prey at first": On(t=0, equation=lambda r: r - 100), "predators at first": On(t=0, equation=lambda p: p - 15)},
+        fields=("r", "p"),
+        exact=lambda t: dict(zip("rp", torch.as_tensor(path(t.numpy())), strict=True)),
+    )
+    plan = march(
+        lambda window: MLP(window, (12, 12)), problem, 4, optimizer=GaussNewton(), steps=30, points=Points(80, 1), seed=0
+    )
+    assert plan.error < 0.02
 
 
 def test_a_restored_inverse_run_has_what_it_found():

@@ -51,6 +51,16 @@ def transport():
     )
 
 
+def scaled():
+    """Values near 350 and an unknown near 5e6."""
+    return Problem(
+        Box(x=(0, 1), t=(0, 1)),
+        {"transport": lambda u, c: u.t + 1e-7 * c * u.x},
+        {"start": On(t=0, equation=lambda u, x: u - 350 - 20 * torch.sin(2 * torch.pi * x))},
+        unknowns={"c": 5e6},
+    )
+
+
 def growth():
     """A condition on a single point: only one process has it."""
     return Problem(Box(t=(0, 1)), {"growth": lambda u: u.t - u}, {"start": On(t=0, equation=lambda u: u - 1)})
@@ -75,6 +85,7 @@ CASES = {  # problem, widths, optimizer, steps, points
     "Adam with a single point": (growth, (5,), Adam(1e-2), 10, Points(5, 1)),
     "GaussNewton with a single point": (growth, (4,), GaussNewton(), 5, Points(31, 1)),
     "weighted": (transport, (8,), Adam(1e-2), 10, ODD),
+    "scaled": (scaled, (5,), GaussNewton(), 8, ODD),
 }
 
 
