@@ -117,13 +117,21 @@ class Problem:
         for output, name in enumerate(self.fields):
             self._fields[name] = Field(name, output, (0,) * len(coordinates), coordinates, {})
         for name, function in self.derived.items():
+            if callable(function) and (more := set(parameters(function)) - set(self.fields)):
+                raise ValueError(
+                    f"{name!r} asks for {min(more)!r}, but there is only {', '.join(self.fields)}: what is derived is a "
+                    "derivative of a field and nothing else. What was measured of several things is At(points, equation=..., name=values)."
+                )
             check_signature(name, function, self.fields)
             try:
                 made = function(**{parameter: self._fields[parameter] for parameter in parameters(function)})
             except (LookupError, TypeError, AttributeError):  # it asks for values, which there are none of yet
                 made = None
             if not isinstance(made, Field):
-                raise ValueError(f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x.")
+                raise ValueError(
+                    f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x: write other "
+                    "formulas in the equations, and in At(points, equation=...) for data."
+                )
             self._fields[name] = made.on(name, {})
 
     @property

@@ -42,3 +42,6 @@ def fourth_order(split: Callable[[Values, float, NDArray[Any]], Values], values:
     half, quarter = factors
     whole = split(values, h, half)
     return np.asarray((4 * split(split(values, h / 2, quarter), h / 2, quarter) - whole) / 3)
+
+
+__all__ = ["fill", "fourth_order", "state_at"]
