@@ -120,7 +120,8 @@ class Problem:
             if callable(function) and (more := set(parameters(function)) - set(self.fields)):
                 raise ValueError(
                     f"{name!r} asks for {min(more)!r}, but there is only {', '.join(self.fields)}: what is derived is a "
-                    "derivative of a field and nothing else. What was measured of several things is At(points, equation=..., name=values)."
+                    "derivative of a field and nothing else. "
+                    "What was measured of several things is At(points, equation=..., name=values)."
                 )
             check_signature(name, function, self.fields)
             try:
