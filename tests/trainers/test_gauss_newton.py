@@ -204,7 +204,7 @@ def test_overflow_on_the_way_is_a_rejected_step(acceleration):
     model, optimizer = MLP(problem, (8,)), GaussNewton(acceleration=acceleration)
     run = fit(model, problem, optimizer=optimizer, steps=200, points=Points(50), seed=0, callbacks=[stop_below(1e-12)])
     assert run.loss < 1e-9
-    assert float(model(torch.tensor([[0.5]], dtype=torch.float64)).detach()) == pytest.approx(13.815510557964274, abs=1e-9)
+    assert float(model(torch.tensor([[0.5]], dtype=torch.float64)).detach()) == pytest.approx(13.815510557964274, abs=1e-5)
 
 
 def test_where_the_jacobian_is_not_finite_no_step_is_taken():
