@@ -13,6 +13,7 @@ from pinnedu.checks import as_number, flag, is_whole, named, one_of, reason, req
 from pinnedu.device import check_dtype
 from pinnedu.domain import Domain
 from pinnedu.equations import as_tensor, by_name, parameters
+from pinnedu.parameters import FOUND
 from pinnedu.problem import Problem
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU, "sigmoid": nn.Sigmoid}
@@ -222,6 +223,7 @@ class MLP(nn.Module):
     so that one seed fixes a whole run; trained or loaded weights are kept, and those drawn from a seed of their own.
     Where the fields of a problem are far from 1, ``fit`` has the network give output_shift + output_scale * net(x) in
     their place: see :class:`Scales`. Both are None at first, and buffers from then on: they are saved with the weights.
+    So is what ``fit`` found of the unknowns of a problem, see :meth:`keep_found`.
 
     Parameters
     ----------
@@ -299,6 +301,8 @@ class MLP(nn.Module):
                 nn.init.xavier_normal_(layer.weight)
                 nn.init.zeros_(layer.bias)
         self._drawn = [weight.detach().clone() for weight in self.parameters()]
+        for name in [name for name in self._buffers if name.startswith(FOUND)]:
+            del self._buffers[name]
 
     def forward(self, points: Tensor) -> Tensor:
         values = self.embedding(points)
@@ -317,8 +321,25 @@ class MLP(nn.Module):
         """Have the network give shift + scale * net(x), each of shape (number of fields,), or net(x) again."""
         self.output_shift, self.output_scale = shift, scale
 
+    def keep_found(self, guesses: Mapping[str, float], values: Mapping[str, float]) -> None:
+        """Keep what training found of each unknown, beside the guess it started from, in buffers.
+
+        Loaded with the weights, it stands for the unknowns of a problem that has these guesses: see
+        :func:`pinnedu.parameters.found_unknowns`. Another guess is a new start, unless it is what was found.
+        """
+        for name, value in values.items():
+            kept, now = self._buffers.get(FOUND + name), next(self.parameters()).new_tensor([float(guesses[name]), value])
+            if kept is not None and kept[1] == now[0]:
+                now[0] = kept[0]  # the run went on from what an earlier one found
+            self.register_buffer(FOUND + name, now)
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *rest: Any) -> None:
-        """Take shift and scale from weights that have them, and have none where the weights have none."""
+        """Take scales and found unknowns from weights that have them, and have none where the weights have none."""
+        start = prefix + FOUND
+        for name in [name for name in self._buffers if name.startswith(FOUND)]:
+            del self._buffers[name]
+        for name in [name for name in state_dict if name.startswith(start)]:
+            self.register_buffer(name.removeprefix(prefix), state_dict[name].detach().clone().to(next(self.parameters())))
         for name in ("output_shift", "output_scale"):
             given = state_dict.get(prefix + name)
             setattr(self, name, None if given is None else given.detach().clone().to(next(self.parameters())))

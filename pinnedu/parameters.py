@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+
+FOUND = "found_"
+"""Begins the name of a buffer with the first guess of an unknown and what training made of it."""
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, Tensor]:
     """The parameters that training moves, by name: the columns of a Jacobian and the entries of a gradient, in this order."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def found_unknowns(model: nn.Module, guesses: Mapping[str, float]) -> dict[str, Tensor]:
+    """What the networks of a model keep of these unknowns, where it was found from the same first guess."""
+    kept = {name.rpartition(".")[2]: buffer for name, buffer in model.named_buffers() if FOUND in name}
+    pairs = {name: kept[FOUND + name] for name in guesses if FOUND + name in kept}
+    return {name: pair[1] for name, pair in pairs.items() if pair[0] == pair.new_tensor(float(guesses[name]))}
 
 
 def vector(tensors: Iterable[Tensor]) -> Tensor:

@@ -18,6 +18,7 @@ from pinnedu.device import check_dtype, move, out_of_memory
 from pinnedu.domain import Domain
 from pinnedu.equations import Arguments, Equation, as_tensor, by_name, call, parameters, run
 from pinnedu.field import Field, MissingDerivative, given
+from pinnedu.parameters import found_unknowns
 from pinnedu.sampling import Points
 
 TAKEN = {"interior", "step", "loss", "fresh", "error", "seconds"}
@@ -116,13 +117,22 @@ class Problem:
         for output, name in enumerate(self.fields):
             self._fields[name] = Field(name, output, (0,) * len(coordinates), coordinates, {})
         for name, function in self.derived.items():
+            if callable(function) and (more := set(parameters(function)) - set(self.fields)):
+                raise ValueError(
+                    f"{name!r} asks for {min(more)!r}, but there is only {', '.join(self.fields)}: what is derived is a "
+                    "derivative of a field and nothing else. "
+                    "What was measured of several things is At(points, equation=..., name=values)."
+                )
             check_signature(name, function, self.fields)
             try:
                 made = function(**{parameter: self._fields[parameter] for parameter in parameters(function)})
             except (LookupError, TypeError, AttributeError):  # it asks for values, which there are none of yet
                 made = None
             if not isinstance(made, Field):
-                raise ValueError(f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x.")
+                raise ValueError(
+                    f"The derived {name!r} must be a derivative of a field, such as lambda psi: -psi.x: write other "
+                    "formulas in the equations, and in At(points, equation=...) for data."
+                )
             self._fields[name] = made.on(name, {})
 
     @property
@@ -163,7 +173,8 @@ class Problem:
         ----------
         model : Module, (N, d) -> (N, m)
             Unknown parameters are read from ``model.unknowns`` where training put them there (times
-            ``model.units``), otherwise they have their first guesses.
+            ``model.units``). Otherwise they are what an earlier run found from the same first guesses, which networks
+            of pinnedu keep beside their weights, or else the first guesses.
         points : Tensor (N, d) or sample
             Interior points (equations only), or what :meth:`sample` returned (everything in it);
             moved to the model's device and dtype.
@@ -205,7 +216,7 @@ class Problem:
             sample = {name: points.to(device=weight.device, dtype=weight.dtype) for name, points in sample.items()}
         engine = _derivatives.engine(derivatives)
         if unknowns is None:
-            unknowns = getattr(model, "unknowns", {})
+            unknowns = getattr(model, "unknowns", None) or found_unknowns(model, self.unknowns)
         while True:  # an equation that asks for a new derivative has it computed, once, on its first call
             try:
                 return self._evaluate(model, sample, engine, unknowns)

@@ -73,6 +73,11 @@ def check_resample(steps: object) -> None:
 
 def check_count(n: object) -> None:
     """Raise ValueError unless it is a number of points."""
+    if getattr(n, "ndim", 0):
+        raise ValueError(
+            "The number of points must be a whole number: points of your own are a condition, At(points, equation=...), which "
+            "takes the equations of the interior as well."
+        )
     whole(n, "The number of points")
 
 

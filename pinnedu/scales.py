@@ -5,7 +5,7 @@ moves. So a temperature of 350 or a rate of 7e7 is out of reach, and a residual 
 size 1. What is large or small is said by the problem, before any training:
 
 - a **field** by the values that data and conditions give it: the model becomes shift + scale * net(x);
-- an **unknown** by its first guess: training moves unknown / scale;
+- an **unknown** by its first guess, or by measurements that say it is much larger: training moves unknown / scale;
 - a **term** by its residual for a smooth wave of the fields' size: its weight becomes 1 / scale^2.
 
 What is near 1 already is left alone, to the last bit.
@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.derivatives import Request
+from pinnedu.measured import Measured
 from pinnedu.models import MLP
 from pinnedu.observations import At
 from pinnedu.problem import Problem, Sample
@@ -31,6 +32,8 @@ from pinnedu.sampling import Points
 NEAR = 8.0  # a field between 1 / 8 and 8 is near 1, and so are terms where a field is not
 SMALL_GUESS = 1e-3  # below it a guess says how small the unknown is; above it it may say that nothing is known
 TERMS = 1e-2, 1e3  # between these sizes the terms of a problem with fields near 1 are left alone
+TRIVIAL = 1e2  # the same for an equation that zero solves: if it outweighs the conditions, zero is what is learned
+FAR = 30.0  # so many times its guess, and more than 1, an unknown must be by the data for these to say its size
 PROBED = 512  # points of each set that are looked at
 
 
@@ -87,7 +90,19 @@ def unscaled(problem: Problem) -> Scales:
 
 
 def scales_of_unknowns(problem: Problem) -> dict[str, float]:
-    """A power of ten for each unknown whose first guess is above 8 or below 1e-3; a guess of 0 says nothing."""
+    """A power of ten for each unknown whose first guess is above 8 or below 1e-3; a guess of 0 says nothing.
+
+    Where all fields are measured along one coordinate, these data may say that an unknown is much larger than its guess.
+    """
+    scales = _scales_of_guesses(problem)
+    if scales:
+        measured = {name: abs(value) for name, value in Measured(problem).unknowns().items()}
+        far = {name for name, size in measured.items() if size > FAR * max(1.0, abs(float(problem.unknowns[name])))}
+        scales |= {name: _power(measured[name], 10) for name in far}
+    return scales
+
+
+def _scales_of_guesses(problem: Problem) -> dict[str, float]:
     sizes = {name: abs(float(guess)) for name, guess in problem.unknowns.items()}
     return {name: 1.0 if size == 0 or SMALL_GUESS <= size <= NEAR else _power(size, 10) for name, size in sizes.items()}
 
@@ -157,14 +172,21 @@ def _stays_small(problem: Problem, name: str, size: float, sample: Sample) -> bo
 def scales_of_terms(problem: Problem, units: Mapping[str, Unit], unknowns: Mapping[str, float]) -> dict[str, float]:
     """A power of ten for each term: the median of its residual for smooth waves of the size of the fields.
 
-    Sizes between 1/8 and 8 are left alone and, where all fields and unknowns are, those between 1/100 and 1000.
+    Where measurements gave an unknown its scale, their residuals count too, if they are larger. Sizes between 1/8 and 8 are
+    left alone and, where all fields and unknowns are, those between 1/100 and 1000 (100, if zero solves the equation).
     """
     alone = all(unit == Unit() for unit in units.values()) and all(scale == 1 for scale in unknowns.values())
     low, high = TERMS if alone else (1 / NEAR, NEAR)
     sample = _sample(problem)
     found = [_residuals(problem, units, sample, quarter * math.pi / 2) for quarter in range(4)]
     sizes = {name: float(torch.cat([wave[name] for wave in found]).abs().median()) for name in found[0]}
-    free = {name for name, size in sizes.items() if not 0 < size < math.inf or low <= size <= high}
+    if dict(unknowns) not in ({}, _scales_of_guesses(problem)):
+        for name, residual in Measured(problem).residuals(problem.unknowns).items():
+            size = float(residual.abs().median())  # to the next power, for the data must be learned before the unknown is
+            sizes[name] = max(sizes[name], 10.0 ** math.ceil(math.log10(size))) if size else sizes[name]
+    nothing = _residuals(problem, dict.fromkeys(problem.fields, Unit(0.0, 0.0)), {"interior": sample["interior"]})
+    highs = {name: min(high, TRIVIAL) if name in nothing and not nothing[name].any() else high for name in sizes}
+    free = {name for name, size in sizes.items() if not 0 < size < math.inf or low <= size <= highs[name]}
     return {name: 1.0 if name in free else _power(sizes[name], 10) for name in sizes}
 
 

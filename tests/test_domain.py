@@ -338,6 +338,7 @@ def test_points_defaults_and_counts():
     ("arguments", "message"),
     [
         ({"interior": 0}, "The number of points must be a whole number of at least 1, not 0"),
+        ({"interior": torch.rand(10, 2)}, r"points of your own are a condition, At\(points, equation=...\), which"),
         ({"interior": 1e4}, "must be a whole number of at least 1, not 10000.0"),
         ({"conditions": 0}, "must be a whole number of at least 1, not 0"),
         ({"conditions": {"left": 10, "right": -1}}, "must be a whole number of at least 1, not -1"),

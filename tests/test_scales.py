@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from sized import FEW, decay, hot, logistic, outputs
 from torch import nn
 
 from pinnedu import (
-    LBFGS,
     MLP,
     Adam,
     Box,
-    Fit,
     GaussNewton,
     HardConstraint,
     Integral,
@@ -23,154 +21,12 @@ from pinnedu import (
     Observed,
     On,
     Periodic,
-    Points,
     Problem,
     Scales,
     fit,
-    march,
     problems,
 )
 from pinnedu.scales import Unit, scale_outputs, scales_of_terms, scales_of_unknowns, units_of_fields
-
-FEW = Points(60, 10)
-
-
-def logistic(capacity=1000.0, start=200.0):
-    """Values from 200 to nearly 1000."""
-    return Problem(
-        Box(t=(0, 5)),
-        {"logistic": lambda u: u.t - u * (1 - u / capacity)},
-        {"start": On(t=0, equation=lambda u: u - start)},
-        exact=lambda t: capacity / (1 + (capacity / start - 1) * torch.exp(-t)),
-    )
-
-
-def decay(true, guess):
-    """u' = -0.7 u, where 0.7 is an unknown in another unit."""
-    t = torch.linspace(0, 2, 41, dtype=torch.float64)[:, None]
-    return Problem(
-        Box(t=(0, 2)),
-        {"decay": lambda u, k: u.t + 0.7 / true * k * u},
-        {"data": Observed(t, u=torch.exp(-0.7 * t[:, 0]))},
-        unknowns={"k": guess},
-        exact=lambda t: torch.exp(-0.7 * t),
-    )
-
-
-def hot(low=350.0, high=370.0):
-    """Heat that an Arrhenius law makes in a wall, whose solution is manufactured: T = low + ... + 5 sin(pi x)."""
-
-    def rate(T):
-        return 30 * torch.exp(-8000 * (1 / T - 1 / 350))
-
-    def exact(x):
-        return low + (high - low) * x + 5 * torch.sin(math.pi * x)
-
-    return Problem(
-        Box(x=(0, 1)),
-        {"energy": lambda T, x: T.xx + rate(T) - rate(exact(x)) + 5 * math.pi**2 * torch.sin(math.pi * x)},
-        {"left": On(x=0, equation=lambda T: T - low), "right": On(x=1, equation=lambda T: T - high)},
-        fields=("T",),
-        exact=exact,
-    )
-
-
-def wide(length=300.0):
-    """Poisson on [-300, 300], whose equation is of size 1e-4."""
-    w = math.pi / length
-    return Problem(
-        Box(x=(-length, length)),
-        {"poisson": lambda u, x: u.xx + w**2 * torch.sin(w * x)},
-        {"left": On(x=-length, equation=lambda u: u), "right": On(x=length, equation=lambda u: u)},
-        exact=lambda x: torch.sin(w * x),
-    )
-
-
-def heat(size=1.0, shift=0.0):
-    """The heat equation in other units."""
-    return Problem(
-        Box(x=(0, math.pi), t=(0, 1)),
-        {"heat": lambda u: u.t - u.xx},
-        {
-            "initial": On(t=0, equation=lambda u, x: u - shift - size * torch.sin(x)),
-            "left": On(x=0, equation=lambda u: u - shift),
-            "right": On(x=math.pi, equation=lambda u: u - shift),
-        },
-        exact=lambda x, t: shift + size * torch.exp(-t) * torch.sin(x),
-    )
-
-
-def deviation(model, problem, shift):
-    """The error relative to what varies, without the shift."""
-    points = problem.domain.evaluation_points(400)
-    exact = problem.solution(points)["u"]
-    with torch.no_grad():
-        found = model(points)[:, 0]
-    return float((found - exact).norm() / (exact - shift).norm())
-
-
-# --- solved
-
-
-@pytest.mark.parametrize(("true", "guess"), [(7e7, 1e7), (7e-16, 1e-16)])
-def test_an_unknown_of_any_size_is_found(true, guess):
-    problem = decay(true, guess)
-    run = fit(MLP(problem, (10,)), problem, optimizer=GaussNewton(), steps=30, seed=0, points=FEW)
-    assert run.unknowns["k"] == pytest.approx(true, rel=0.03)
-    assert run.problem.unknowns == run.unknowns
-    assert run.history["k"][-1] == run.unknowns["k"]
-    assert run.scales.unknowns == {"k": guess}
-    assert run.warnings == []
-
-
-@pytest.mark.parametrize("optimizer", [Adam(2e-2), LBFGS()])
-def test_an_unknown_moves_as_if_it_were_near_1(optimizer):
-    one, large = (
-        fit(MLP(problem, (6,)), problem, optimizer=optimizer, steps=60, seed=0, points=FEW)
-        for problem in (decay(7.0, 1.0), decay(7e7, 1e7))
-    )
-    assert one.scales.unknowns == {"k": 1.0}
-    assert abs(one.unknowns["k"] - 1) > 0.05
-    assert large.unknowns["k"] == pytest.approx(1e7 * one.unknowns["k"], rel=1e-3)
-
-
-def test_values_from_200_to_1000():
-    problem = logistic()
-    run = fit(MLP(problem, (12,)), problem, optimizer=GaussNewton(), steps=40, seed=0, points=FEW)
-    assert run.error < 1e-3
-    assert run.predict(t=0.0) == pytest.approx(200, rel=1e-3)
-    assert run.scales.fields == {"u": (0.0, 256.0)}
-    assert run.scales.terms == {"logistic": 100.0, "start": 100.0}
-
-
-def test_a_temperature_of_350_with_an_arrhenius_law():
-    problem = hot()
-    run = fit(MLP(problem, (10,)), problem, optimizer=GaussNewton(), steps=30, seed=0, points=FEW)
-    assert run.error < 1e-5
-    assert run.scales.fields["T"] == (360.0, 32.0)
-
-
-def test_a_wide_domain():
-    problem = wide()
-    run = fit(MLP(problem, (10,)), problem, optimizer=GaussNewton(), steps=50, seed=0, points=FEW)
-    assert run.error < 3e-3
-    assert run.scales.terms == {"poisson": 1e-4, "left": 1.0, "right": 1.0}
-    assert run.scales.fields == {"u": Unit()}
-
-
-@pytest.mark.parametrize(("size", "shift"), [(1e-6, 0.0), (1e6, 0.0), (20.0, 350.0), (-5e-4, 0.0)])
-def test_heat_in_any_unit(size, shift):
-    problem = heat(size, shift)
-    run = fit(MLP(problem, (10,)), problem, optimizer=GaussNewton(), steps=25, seed=0, points=Points(150, 20))
-    assert deviation(run.model, problem, shift) < 1e-2
-
-
-def test_adam_finds_a_temperature():
-    problem = heat(20.0, 350.0)
-    run = fit(MLP(problem, (10,)), problem, optimizer=Adam(1e-2), steps=300, seed=0, points=FEW)
-    raw = fit(MLP(problem, (10,)), problem, optimizer=Adam(1e-2), steps=300, seed=0, points=FEW, scale=False)
-    assert run.error < 0.02 < 0.5 < raw.error
-
 
 # --- what the problem says
 
@@ -293,11 +149,6 @@ def test_weights_that_were_asked_for_are_those_of_the_terms():
 # --- models
 
 
-def outputs(model, problem):
-    with torch.no_grad():
-        return model(problem.domain.sample(50, "grid"))
-
-
 def test_a_model_that_has_the_scale_is_left_alone():
     problem = hot()
     model = HardConstraint(MLP(problem, (5,), seed=0), problem, T=lambda T: 350 + 20 * T)
@@ -351,105 +202,3 @@ def test_each_field_has_its_own_unit():
     assert run.error < 1e-4
     assert run.scales.fields == {"T": (0.0, 256.0), "c": (0.0, 1.0)}
     assert run.predict("c", t=1.0) == pytest.approx(math.exp(-1), abs=0.01)
-
-
-# --- kept
-
-
-def test_scales_are_saved_with_the_run(tmp_path):
-    problem = decay(7e7, 1e7)
-    run = fit(MLP(problem, (5,)), problem, optimizer=GaussNewton(), steps=15, points=FEW, seed=0)
-    run.save(tmp_path / "run.pt")
-    back = Fit.load(tmp_path / "run.pt", decay(7e7, 1.0))
-    assert back.scales == run.scales
-    on = fit(back.model, back.problem, optimizer=GaussNewton(), steps=2, points=FEW, after=back)
-    assert on.scales == run.scales
-    assert on.history["k"][15] == pytest.approx(run.unknowns["k"], rel=0.01)
-
-
-def test_a_scaled_model_is_saved_and_goes_on(tmp_path):
-    problem = logistic()
-    run = fit(MLP(problem, (8,)), problem, optimizer=GaussNewton(), steps=25, points=FEW, seed=0)
-    run.save(tmp_path / "run.pt")
-    back = Fit.load(tmp_path / "run.pt", logistic())
-    t = np.linspace(0, 5, 9)
-    assert np.array_equal(back.predict(t=t), run.predict(t=t))
-    fresh = MLP(problem, (8,))
-    fresh.load_state_dict(run.model.state_dict())
-    assert torch.equal(outputs(fresh, problem), outputs(run.model, problem))
-    plain = MLP(problem, (8,)).state_dict()
-    fresh.load_state_dict(plain)  # and weights without a scale are weights without a scale
-    assert fresh.output_scale is None
-    for follow in (
-        fit(back.model, problem, optimizer=LBFGS(), steps=3, points=FEW, after=back),
-        fit(run.model, problem, optimizer=LBFGS(), steps=3, points=FEW),
-    ):
-        assert follow.scales == run.scales
-        assert follow.error < 2 * run.error
-
-
-def test_a_checkpoint_goes_on_to_the_last_bit(tmp_path):
-    problem = Problem(
-        Box(t=(0, 2)),
-        {"decay": lambda u, k: u.t + 1e-8 * k * u},
-        {"start": On(t=0, equation=lambda u: u - 300), "end": On(t=2, equation=lambda u: u - 300 * math.exp(-1.4))},
-        unknowns={"k": 1e7},
-    )
-    options = {"optimizer": GaussNewton(), "points": FEW, "seed": 0, "checkpoint_every": 0.0}
-    whole = fit(MLP(problem, (6,)), problem, steps=12, **options)
-    fit(MLP(problem, (6,)), problem, steps=5, checkpoint=tmp_path / "run.pt", **options)
-    run = fit(MLP(problem, (6,)), problem, steps=12, checkpoint=tmp_path / "run.pt", **options)
-    assert np.array_equal(run.history["loss"], whole.history["loss"])
-    assert np.array_equal(run.history["k"], whole.history["k"])
-    assert torch.equal(outputs(run.model, problem), outputs(whole.model, problem))
-    assert run.scales == whole.scales
-    assert run.scales.unknowns == {"k": 1e7}
-    with pytest.raises(ValueError, match="scale: True there, False here"):
-        fit(MLP(problem, (6,)), problem, steps=12, checkpoint=tmp_path / "run.pt", scale=False, **options)
-
-
-def test_a_callback_sees_values_in_the_units_of_the_problem():
-    problem = decay(7e7, 1e7)
-    seen = []
-    fit(
-        MLP(problem, (5,)), problem, optimizer=GaussNewton(), steps=3, points=FEW, seed=0,
-        callbacks=[lambda state: seen.append(float(state.unknowns["k"]))],
-    )  # fmt: skip
-    assert all(1e6 < value < 1e9 for value in seen)
-    values = []
-    run = fit(
-        MLP(logistic(), (5,)), logistic(), optimizer=GaussNewton(), steps=3, points=FEW, seed=0,
-        callbacks=[lambda state: values.append(state.model(torch.zeros(1, 1).double()).item())],
-    )  # fmt: skip
-    assert values[-1] == run.predict(t=0.0)
-    assert abs(values[-1]) > 20
-
-
-def test_windows_hand_their_scales_on():
-    plan = march(
-        lambda window: MLP(window, (8,)), logistic(), 2, optimizer=GaussNewton(), steps=25, points=FEW, seed=0
-    )
-    assert plan.error < 5e-3
-    assert plan.fits[0].scales.fields["u"] == (0.0, 256.0)
-    assert plan.scales == plan.fits[1].scales
-    assert plan.scales.fields["u"] == (0.0, 1024.0)
-
-
-def test_a_restored_inverse_run_has_what_it_found():
-    points = torch.rand(60, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-
-    def problem():
-        data = Observed(points, u=torch.exp(-0.7 * points[:, 1]) * torch.sin(points[:, 0]))
-        equation = {"heat": lambda u, k: u.t - k * u.xx}
-        return Problem(Box(x=(0, 1), t=(0, 1)), equation, {"data": data}, unknowns={"k": 0.1})
-
-    model = MLP(problem(), (10,))
-    run = fit(model, problem(), optimizer=GaussNewton(), steps=40, seed=0, points=Points(100, 60))
-    assert run.unknowns["k"] == pytest.approx(0.7, abs=0.02)
-    fresh = MLP(problem(), (10,))
-    fresh.load_state_dict(model.state_dict())  # the unknown is the run's, so the weights of the model fit
-    trained, restored = (run.problem.residuals(which, points)["heat"] for which in (model, fresh))
-    assert torch.equal(trained, restored)
-    again = replace(run, model=fresh)
-    on = fit(fresh, problem(), optimizer=Adam(1e-6), steps=1, seed=0, points=FEW, after=again)
-    assert on.unknowns["k"] == pytest.approx(run.unknowns["k"], abs=1e-5)

@@ -3,7 +3,11 @@
 Run as a program it prints the notebooks, one a line, relative to the root of the project.
 """
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import yaml
 
@@ -35,6 +39,17 @@ def pages() -> list[Path]:
 def notebooks() -> list[Path]:
     """The pages that compute something."""
     return [page for page in pages() if page.suffix == ".ipynb"]
+
+
+def start(main: Callable[[list[str]], int]) -> NoReturn:
+    """Run a program in the root of the project: its exit status, or one sentence on what was asked wrongly."""
+    os.chdir(ROOT)
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ValueError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: run it again to go on.")
 
 
 if __name__ == "__main__":

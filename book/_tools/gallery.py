@@ -7,11 +7,9 @@ than the study's are shown and not stored.
 """
 
 import argparse
-import os
 import statistics
-import sys
 
-from chapters import ROOT
+from chapters import start
 from studies import FOLDER, RUNS, current, key, load, processor, run, store, versions, workers
 
 from pinnedu.problems import GALLERY
@@ -75,10 +73,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except ValueError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: run it again to go on.")
+    start(main)

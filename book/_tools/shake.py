@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterable
 
 import torch
-from chapters import ROOT, notebooks
+from chapters import notebooks, start
 from studies import FOLDER, RUNS, current, key, load, names, processor, run, store, verdicts, versions, workers
 
 from pinnedu.studies import Results, Study
@@ -228,10 +228,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except ValueError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: run it again to go on.")
+    start(main)

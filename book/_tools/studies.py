@@ -11,12 +11,11 @@ import json
 import os
 import platform
 import re
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from chapters import ROOT
+from chapters import ROOT, start
 
 from pinnedu import sweep
 from pinnedu.files import write_whole
@@ -134,10 +133,4 @@ def main(asked: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os.chdir(ROOT)
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except ValueError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("Interrupted: run it again to go on.")
+    start(main)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+import pinnedu.derivatives.rules  # noqa: F401  (it fills the table of rules)
 from pinnedu.checks import reason
 from pinnedu.derivatives.autograd import nested_autograd
 from pinnedu.derivatives.jet import Jet, LinearCall, NoRule, Plan
@@ -22,7 +23,7 @@ def taylor(
 ) -> dict[Request, Tensor]:
     """Evaluate requests by pushing a truncated Taylor polynomial through the model.
 
-    Works with any module made of operations that jets have a rule for (see ``jet.RULES``). Where
+    Works with any module made of operations that jets have a rule for (see :mod:`pinnedu.derivatives.rules`). Where
     one has none, nested autograd takes over, with one warning that names the operation.
 
     Parameters

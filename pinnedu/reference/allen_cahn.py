@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, rfft
 
 from pinnedu import checks
+from pinnedu.reference.marching import fill, fourth_order, state_at
 
 DIFFUSION = 1e-4
 """The diffusivity of the usual test."""
@@ -72,14 +73,7 @@ def exact(
     if n % 2:
         raise ValueError(f"points must be even, but is {n}; take {n + 1}.")
     states = _states(diffusion, n, checks.whole(steps, "steps", 1, 100_000))
-    values = initial(x)
-    times, place = np.unique(t, return_inverse=True)
-    place = place.reshape(t.shape)
-    for i, time in enumerate(times):
-        if time > 0:
-            own = place == i
-            values[own] = _evaluate(_at(time, states, diffusion), x[own])
-    return values
+    return fill(initial(x), x, t, lambda time, own: _evaluate(_at(time, states, diffusion), own))
 
 
 @lru_cache(maxsize=2)
@@ -89,29 +83,20 @@ def _states(diffusion: float, points: int, steps: int) -> Array:
     states[0] = initial(-1 + 2 * np.arange(points) / points)
     decays = _decays(diffusion, points, 1 / steps)
     for k in range(steps):
-        states[k + 1] = _step(states[k], 1 / steps, decays)
+        states[k + 1] = fourth_order(_strang, states[k], 1 / steps, decays)
     return states
 
 
 def _at(time: float, states: Array, diffusion: float) -> Array:
-    """The solution on the grid at any time: the last state before it, and one shorter step."""
-    steps, points = len(states) - 1, states.shape[1]
-    before = min(int(time * steps), steps)
-    rest = time - before / steps
-    return states[before] if rest <= 0 else _step(states[before], rest, _decays(diffusion, points, rest))
+    """The solution on the grid at any time."""
+    points = states.shape[1]
+    return state_at(time, states, 1.0, lambda u, h: fourth_order(_strang, u, h, _decays(diffusion, points, h)))
 
 
 def _decays(diffusion: float, points: int, h: float) -> tuple[Array, Array]:
     """What diffusion leaves of each mode in h/2 and in h/4."""
     quarter = np.exp(-diffusion * (pi * np.arange(points // 2 + 1)) ** 2 * h / 4)
     return quarter**2, quarter
-
-
-def _step(u: Array, h: float, decays: tuple[Array, Array]) -> Array:
-    """One step of order four."""
-    half, quarter = decays
-    whole = _strang(u, h, half)
-    return (4 * _strang(_strang(u, h / 2, quarter), h / 2, quarter) - whole) / 3
 
 
 def _strang(u: Array, h: float, decay: Array) -> Array:

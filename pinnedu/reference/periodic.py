@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, rfft, rfftfreq
 
 from pinnedu import checks
+from pinnedu.reference.marching import fill, state_at
 
 Array = NDArray[np.float64]
 Modes = NDArray[np.complex128]
@@ -84,10 +85,8 @@ class Evolution:
         return states
 
     def at(self, time: float) -> Modes:
-        """The modes at any time: the last state before it, and one shorter step."""
-        before = min(int(time / self.duration * self.steps), self.steps)
-        rest = time - before * self.duration / self.steps
-        return self.states[before] if rest <= 0 else self._step(self.states[before], self._weights(rest))
+        """The modes at any time."""
+        return state_at(time, self.states, self.duration, lambda modes, h: self._step(modes, self._weights(h)))
 
     def __call__(self, x: ArrayLike, t: ArrayLike) -> Array:
         """Evaluate the solution at any points, by its Fourier series.
@@ -113,13 +112,7 @@ class Evolution:
         """
         x, t = checks.together(x=checks.numbers(x, "x", *self.interval), t=checks.numbers(t, "t", 0.0, self.duration))
         values = np.array(self.initial(x), dtype=np.float64)
-        times, place = np.unique(t, return_inverse=True)
-        place = place.reshape(t.shape)
-        for i, time in enumerate(times):
-            if time > 0:
-                own = place == i
-                values[own] = self._series(self.at(float(time)), x[own])
-        return values
+        return fill(values, x, t, lambda time, own: self._series(self.at(time), own))
 
     def _series(self, modes: Modes, x: Array) -> Array:
         """The Fourier series at each x: every mode but the first and the last stands for a pair."""

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.fft import dct
 
 from pinnedu import checks
+from pinnedu.reference.marching import fill, fourth_order, state_at
 
 END = pi / 2
 """The solution is known up to this time."""
@@ -82,14 +83,7 @@ def exact(x: ArrayLike, t: ArrayLike, *, modes: int = 2048, steps: int = 1000) -
     """
     x, t = checks.together(x=checks.numbers(x, "x", -5.0, 5.0), t=checks.numbers(t, "t", 0.0, END))
     states = _states(checks.whole(modes, "modes", 16, 2**16), checks.whole(steps, "steps", 1, 100_000))
-    values = initial(x).astype(complex)
-    times, place = np.unique(t, return_inverse=True)
-    place = place.reshape(t.shape)
-    for i, time in enumerate(times):
-        if time > 0:
-            own = place == i
-            values[own] = _series(_at(float(time), states), x[own])
-    return values
+    return fill(initial(x).astype(complex), x, t, lambda time, own: _series(_at(time, states), own))
 
 
 @lru_cache(maxsize=3)
@@ -99,29 +93,19 @@ def _states(modes: int, steps: int) -> Values:
     states[0] = initial(-5 + 5 * np.arange(modes + 1) / modes)
     turns = _turns(modes, END / steps)
     for n in range(steps):
-        states[n + 1] = _step(states[n], END / steps, turns)
+        states[n + 1] = fourth_order(_strang, states[n], END / steps, turns)
     return states
 
 
 def _at(time: float, states: Values) -> Values:
-    """The solution on the grid at any time: the last state before it, and one shorter step."""
-    steps = len(states) - 1
-    before = min(int(time / END * steps), steps)
-    rest = time - before * END / steps
-    return states[before] if rest <= 0 else _step(states[before], rest, _turns(states.shape[1] - 1, rest))
+    """The solution on the grid at any time."""
+    return state_at(time, states, END, lambda h, dt: fourth_order(_strang, h, dt, _turns(states.shape[1] - 1, dt)))
 
 
 def _turns(modes: int, h: float) -> tuple[Values, Values]:
     """By what dispersion multiplies each mode in h/2 and in h/4."""
     quarter = np.exp(-0.125j * h * (pi / 5 * np.arange(modes + 1)) ** 2)
     return quarter**2, quarter
-
-
-def _step(values: Values, h: float, turns: tuple[Values, Values]) -> Values:
-    """One step of order four."""
-    half, quarter = turns
-    whole = _strang(values, h, half)
-    return (4 * _strang(_strang(values, h / 2, quarter), h / 2, quarter) - whole) / 3
 
 
 def _strang(values: Values, h: float, turn: Values) -> Values:

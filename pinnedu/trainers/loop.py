@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from pinnedu.checks import require
 from pinnedu.derivatives import Engine
 from pinnedu.device import out_of_memory
+from pinnedu.models import MLP
 from pinnedu.problem import Problem
 from pinnedu.sampling import Points
 from pinnedu.trainers.checkpoint import Checkpoint
@@ -98,7 +99,8 @@ def fit(
         Seconds between two writings; 0 writes after every step. The end of the run is always written.
     after : Fit, optional
         An earlier run of this model to go on from, by another optimizer for example: the unknowns of the problem start
-        from what it found, its scales are kept, and its history, time and warnings come before those of this run.
+        from what it found whatever their guesses are, its scales are kept, and its history, time and warnings come before
+        those of this run.
     scale : bool
         Train fields, unknowns and terms of any size as if they were near 1. Sizes are taken from data, conditions and
         first guesses; ``run.scales`` shows them. Nothing changes where all are between 1/8 and 8: see :class:`Scales`.
@@ -341,6 +343,9 @@ class _Run:
         problem, after, history = self.problem, self.settings.after, self.history()
         if problem.unknowns:
             unknowns = dict(zip(problem.unknowns, self.state.unknowns().tolist(), strict=True))
+            for network in (part for part in self.model.modules() if isinstance(part, MLP)):
+                network.keep_found(problem.unknowns, unknowns)
+                break  # one of them is enough
             problem = replace(problem, unknowns=unknowns)
         error = None
         with self.judging():

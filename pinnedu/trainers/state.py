@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.models import draw
+from pinnedu.parameters import found_unknowns
 from pinnedu.problem import Problem
 from pinnedu.scales import Scales, scale_outputs, scales_of_terms, scales_of_unknowns, units_of_fields, unscaled
 from pinnedu.trainers import parallel
@@ -210,7 +211,8 @@ def begin(model: nn.Module, problem: Problem, settings: Settings) -> tuple[Train
     if settings.scale:
         scales = replace(scales, unknowns=scales_of_unknowns(problem)) if settings.after is None else settings.after.scales
     if problem.unknowns:
-        guesses = problem.unknowns if settings.after is None else settings.after.unknowns
+        found = {name: float(value) for name, value in found_unknowns(model, problem.unknowns).items()}
+        guesses = {**problem.unknowns, **found} if settings.after is None else settings.after.unknowns
         trained = WithUnknowns(model, guesses, scales.unknowns).to(device=device, dtype=dtype)
     if not any(weight.requires_grad for weight in trained.parameters()):
         raise ValueError("The model has no weights that require a gradient: there is nothing to train.")

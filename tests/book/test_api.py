@@ -16,8 +16,8 @@ ENTRIES = [(name, kind) for kind, name in ENTRY.findall(PAGE.read_text(encoding=
 NAMES = [name for name, _ in ENTRIES]
 MODULES = (  # what is public besides the names of pinnedu itself
     *("data", "derivatives", "plots", "problems", "reference", "theory", "trainers", "widgets"),
-    *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "lorenz", "periodic")),
-    *(f"reference.{name}" for name in ("schroedinger", "spectral", "table")),
+    *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "lorenz", "marching")),
+    *(f"reference.{name}" for name in ("periodic", "schroedinger", "spectral", "table")),
     *(f"theory.{name}" for name in ("acceleration", "bounds", "conditioning", "equivalence", "errors", "forecast", "fourier")),
     *(f"theory.{name}" for name in ("diagnosis", "kernels", "linearity", "losses", "newton", "operator", "patient")),
     *(f"theory.{name}" for name in ("regression", "symptoms", "tangent", "trial")),

@@ -97,6 +97,22 @@ def test_the_same_run_whatever_else_is_asked_for(name):
     assert close(run, train(problem, **OPTIONS[name]), loose.get(name, 1e-9))
 
 
+@pytest.mark.usefixtures("listed")
+def test_the_same_run_where_all_is_scaled():
+    problem = Problem(
+        Box(x=(0, 1), t=(0, 1)),
+        {"transport": lambda u, c: u.t + 1e-7 * c * u.x},
+        {"start": On(t=0, equation=lambda u, x: u - 350 - 20 * torch.sin(2 * torch.pi * x))},
+        unknowns={"c": 5e6},
+    )
+    run, plain = train(problem, compile=True), train(problem)
+    assert run.warnings == []
+    assert run.scales == plain.scales
+    assert run.scales.unknowns == {"c": 1e7}
+    assert run.scales.fields["u"].shift == pytest.approx(350, abs=1)
+    assert close(run, plain)
+
+
 class Counting(nn.Module):
     """Counts its calls; one of its weights stands still, another does nothing."""
 

@@ -27,6 +27,7 @@ from pinnedu import (
     fit,
     problems,
 )
+from pinnedu.parameters import found_unknowns
 from pinnedu.trainers import CosineDecay, ExponentialDecay, Status, stop_below, stop_early
 from pinnedu.trainers.optimizers import Finished
 
@@ -53,14 +54,34 @@ def test_the_weights_of_an_inverse_run_fit_a_fresh_model(tmp_path):
     run = solved()
     assert run.unknowns["k"] == pytest.approx(0.7, rel=0.02)
     assert not any("unknown" in name for name in run.model.state_dict())
-    fresh = MLP(inverse(), (10,))
-    fresh.load_state_dict(run.model.state_dict())
+    torch.save(run.model.state_dict(), tmp_path / "weights.pt")
     points = inverse().domain.grid(7)
     residual = run.residuals(points)["heat"]
-    assert torch.equal(run.problem.residuals(fresh, points)["heat"], residual)  # the run's problem has what was found
-    assert residual.square().mean() < 1e-4 * inverse().residuals(fresh, points)["heat"].square().mean()
-    on = fit(fresh, run.problem, optimizer=Adam(1e-6), steps=1, points=FEW, seed=0)
-    assert on.unknowns["k"] == pytest.approx(run.unknowns["k"], abs=1e-5)
+    for wrap in (lambda net: net, lambda net: HardConstraint(net, inverse(), u=lambda u: u)):
+        fresh = MLP(inverse(), (10,))
+        fresh.load_state_dict(torch.load(tmp_path / "weights.pt"))
+        for problem in (run.problem, inverse()):  # the run's problem has what was found, and the weights have it too
+            assert torch.equal(problem.residuals(wrap(fresh), points)["heat"], residual)
+        assert residual.square().mean() < 1e-4 * inverse(0.11).residuals(wrap(fresh), points)["heat"].square().mean()
+        on = fit(wrap(fresh), inverse(), optimizer=Adam(1e-6), steps=1, points=FEW, seed=0)
+        assert on.unknowns["k"] == pytest.approx(run.unknowns["k"], abs=1e-5)
+
+
+def test_weights_without_unknowns_have_none_to_load():
+    run, fresh = solved(steps=2), MLP(inverse(), (10,))
+    plain = fresh.state_dict()
+    fresh.load_state_dict(run.model.state_dict())
+    assert found_unknowns(fresh, {"k": 0.1})["k"] == run.unknowns["k"] != 0.1
+    fresh.load_state_dict(plain)
+    assert found_unknowns(fresh, {"k": 0.1}) == {}
+
+
+def test_what_was_found_belongs_to_the_first_guess_of_all_runs():
+    first = solved(optimizer=Adam(1e-2), steps=30)
+    second = fit(first.model, first.problem, optimizer=Adam(1e-2), steps=5, points=FEW, seed=0)
+    assert second.unknowns != first.unknowns
+    assert found_unknowns(first.model, {"k": 0.1})["k"] == second.unknowns["k"]
+    assert found_unknowns(first.model, {"k": 0.2}) == found_unknowns(first.model, {"q": 0.1}) == {}
 
 
 def test_a_changed_first_guess_is_honoured(scripted):
