@@ -1,0 +1,23 @@
+"""One recipe for all problems, and the parts it is made of."""
+
+from pinnedu.recipe.look import amplification, is_linear, looked_at, periodic_coordinates, rates_of, weights_of, without
+from pinnedu.recipe.parts import Continued, Corrected, Watch, waves, widened
+from pinnedu.recipe.solve import Recipe, Solution, solve
+
+__all__ = [
+    "Continued",
+    "Corrected",
+    "Recipe",
+    "Solution",
+    "Watch",
+    "amplification",
+    "is_linear",
+    "looked_at",
+    "periodic_coordinates",
+    "rates_of",
+    "solve",
+    "waves",
+    "weights_of",
+    "widened",
+    "without",
+]
