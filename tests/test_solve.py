@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from math import pi
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -148,3 +149,51 @@ def test_bad_input_gets_a_sentence(options, sentence):
         solve(problems.heat(), **options)
     with pytest.raises(ValueError, match="must be a Problem"):
         solve("heat")
+
+
+def test_the_coordinate_along_which_a_problem_goes_forward():
+    assert forward(problems.wave()) == forward(problems.burgers()) == "t"
+    assert forward(problems.helmholtz()) == forward(problems.lorenz()) == ""
+
+
+@pytest.mark.parametrize(
+    ("losses", "wants"),
+    [
+        ([10.0**-k for k in range(16)], ""),  # it goes down
+        ([1.0, 0.9] * 8, "neurons"),
+        ([1.0, 0.1] * 8, "points"),
+        ([1e-12] * 16, "nothing"),
+    ],
+)
+def test_a_watch_sees_what_a_network_wants(losses, wants):
+    watch = Watch(2, enough=1e-11)
+    for loss in losses:
+        watch(SimpleNamespace(loss=loss))
+    assert watch.wants == wants
+
+
+def test_a_network_goes_on_where_it_was_left():
+    solver = _Solver(problems.burgers(), Clock(10_000, 20), 0, "cpu")
+    solver.network(until=0.2)
+    first = solver.best.run
+    solver.correct(until=0.0)
+    solver.network(until=0.6)
+    assert len(first.history["step"]) == 4
+    assert len(solver.net.run.history["step"]) > 4
+    assert solver.estimate < 100
+
+
+def test_windows_are_joined_where_the_whole_is_not_solved():
+    fall = Problem(
+        Box(t=(0, 2)), {"ode": lambda u: u.t + u * u}, {"start": On(t=0, equation=lambda u: u - 1)}, exact=lambda t: 1 / (1 + t)
+    )
+    solver = _Solver(fall, Clock(10_000, 120), 0, "cpu")
+    solver.march()
+    assert solver.marched
+    found = solver.result()
+    assert found.error < 1e-3
+    assert found.error_estimate < 1e-2
+    names = {"problem": fall}
+    exec(found.recipe, names)
+    points = fall.domain.evaluation_points(50)
+    torch.testing.assert_close(names["run"].model(points), found.model(points))

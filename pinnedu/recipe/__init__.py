@@ -1,8 +1,18 @@
 """One recipe for all problems, and the parts it is made of."""
 
-from pinnedu.recipe.look import amplification, is_linear, looked_at, periodic_coordinates, rates_of, weights_of, without
+from pinnedu.recipe.look import (
+    amplification,
+    forward,
+    is_linear,
+    looked_at,
+    periodic_coordinates,
+    rates_of,
+    weights_of,
+    without,
+)
 from pinnedu.recipe.parts import Continued, Corrected, Watch, waves, widened
 from pinnedu.recipe.solve import Recipe, Solution, solve
+from pinnedu.trainers.strategies import window
 
 __all__ = [
     "Continued",
@@ -11,6 +21,7 @@ __all__ = [
     "Solution",
     "Watch",
     "amplification",
+    "forward",
     "is_linear",
     "looked_at",
     "periodic_coordinates",
@@ -19,5 +30,6 @@ __all__ = [
     "waves",
     "weights_of",
     "widened",
+    "window",
     "without",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
@@ -14,6 +15,7 @@ from pinnedu.problem import Problem, Sample
 from pinnedu.recipe.parts import waves
 from pinnedu.sampling import Points
 from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.strategies import check_forward
 from pinnedu.trainers.weights import kernel_traces
 
 LOOKED = 256  # points of each set that are looked at
@@ -125,3 +127,12 @@ def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample) -
     kept = sizes > SEEN * sizes[0]  # what is a function of its own, beside the others
     smallest = torch.linalg.svdvals(residuals @ (directions[kept] / sizes[kept, None]).T)[-1]
     return 1 / max(float(smallest), 1e-300)
+
+
+def forward(problem: Problem) -> str:
+    """The coordinate along which the problem can be solved forward, from conditions at its low end; empty if there is none."""
+    for name in problem.domain.names:
+        with suppress(ValueError):
+            check_forward(problem, name)
+            return name
+    return ""

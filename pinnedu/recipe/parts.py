@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -38,14 +39,14 @@ def waves(problem: Problem, rates: Tensor, count: int, periodic: tuple[str, ...]
 
 
 class Corrected(nn.Module):
-    """A model that stays as it is, and a correction that is trained: base(x) + size * correction(x)."""
+    """A copy of a model, which stays as it is, and a correction that is trained: base(x) + correction(x)."""
 
-    def __init__(self, base: nn.Module, correction: nn.Module, size: float = 1.0) -> None:
+    def __init__(self, base: nn.Module, correction: nn.Module) -> None:
         super().__init__()
-        self.base, self.correction, self.size = base.requires_grad_(False), correction, size
+        self.base, self.correction = copy.deepcopy(base).requires_grad_(False), correction
 
     def forward(self, points: Tensor) -> Tensor:
-        total: Tensor = self.base(points) + self.size * self.correction(points)
+        total: Tensor = self.base(points) + self.correction(points)
         return total
 
 
@@ -66,19 +67,24 @@ class Continued:
 
 
 class Watch:
-    """Ends a run where it stands still: for want of points if it over-fits them, otherwise for want of neurons.
+    """Ends a run where it is good enough or stands still: for want of points if it over-fits them, else of neurons.
 
     Parameters
     ----------
     every : int
         Steps between two draws of points. The loss right after a draw is one on fresh points.
+    enough : float
+        A loss on fresh points that is small enough.
     """
 
-    def __init__(self, every: int) -> None:
-        self.every, self.losses, self.wants = every, list[float](), ""
+    def __init__(self, every: int, enough: float = 0.0) -> None:
+        self.every, self.enough, self.losses, self.wants = every, enough, list[float](), ""
 
     def __call__(self, state: State) -> str | None:
         self.losses.append(state.loss)
+        if max(self.losses[:: self.every][-3:]) < self.enough:
+            self.wants = "nothing"
+            return f"the loss on fresh points is below {self.enough:.0e}"
         if len(self.losses) % (DRAWS * self.every):
             return None
         recent = self.losses[-DRAWS * self.every :]

@@ -16,13 +16,25 @@ from tqdm.auto import tqdm
 from pinnedu.checks import flag, is_whole, positive, require
 from pinnedu.models import MLP, Normalize, PeriodicEmbedding
 from pinnedu.problem import Problem
-from pinnedu.recipe.look import amplification, is_linear, looked_at, periodic_coordinates, rates_of, weights_of, without
+from pinnedu.recipe.look import (
+    amplification,
+    forward,
+    is_linear,
+    looked_at,
+    periodic_coordinates,
+    rates_of,
+    weights_of,
+    without,
+)
 from pinnedu.recipe.parts import Continued, Corrected, Watch, waves, widened
 from pinnedu.sampling import Points
+from pinnedu.scales import units_of_fields
+from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.loop import fit
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.record import Fit, Status, joined, relative_error
+from pinnedu.trainers.strategies import window
 
 LEAST_SQUARES = "GaussNewton(damping=1e-12, acceleration=0)"  # for a linear problem one step is the solution
 FIRST = 64  # waves
@@ -30,8 +42,11 @@ SEARCH = 0.15  # of the time, at most, for the frequencies of a number of waves
 WIDTH = 16  # of the first network
 WIDEST = 48
 LOST = 1e4  # an amplification above this means that conditions are missing
+OPTIMIZER = "optimizer = Continued(GaussNewton(momentum=0.9))"
+END = ("nothing", "all that it may have")  # what a network wants that is not trained any longer
 EVERY = 5  # steps with the same points
 GOOD = 1e-8  # an estimate below this ends the run
+GOOD_ENOUGH = 1e-5  # or a window of it
 BAD = 0.05  # above this nothing is solved
 
 
@@ -130,6 +145,17 @@ class Clock:
         time_used = (time.perf_counter() - self.begin) / self.seconds
         return time_used if self.total is None else max(time_used, 1 - (self.steps or 0) / self.total)
 
+    def part(self, share: float) -> Clock:
+        """A clock for a part of what is left."""
+        left = max(1e-3, self.seconds - (time.perf_counter() - self.begin))
+        steps = None if self.steps is None else max(1, math.ceil(share * self.steps))
+        return Clock(share * left, steps, self.bar)
+
+    def take_back(self, part: Clock) -> None:
+        """Count what a part has used."""
+        if self.steps is not None and part.total is not None and part.steps is not None:
+            self.steps -= part.total - part.steps
+
     def until(self, share: float) -> dict[str, Any]:
         """What is left until a share of all is used up, as arguments of ``fit``."""
         seconds = max(1e-3, share * self.seconds - (time.perf_counter() - self.begin))
@@ -156,8 +182,39 @@ class Candidate:
     code: str
 
 
+class _Net:
+    """The network of a solver, and how it came to be what it is."""
+
+    def __init__(self, model: MLP, code: str) -> None:
+        self.model, self.code, self.width = model, code, WIDTH
+        self.optimizer, self.run, self.earlier, self.wants = Continued(GaussNewton(momentum=0.9)), None, list[Fit](), ""
+        self.run: Fit | None
+        self.count = 3 * self.size // 2
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return sum(weight.numel() for weight in self.model.parameters())
+
+    def grow(self, wants: str, problem: Problem) -> None:
+        """More points, up to 6 for each weight, or half as many neurons more; or nothing, where it is large enough."""
+        if wants == "nothing":
+            self.wants = wants
+        elif wants == "points" and self.count < 6 * self.size:
+            self.count *= 2
+        elif self.width < WIDEST and self.run is not None:
+            self.width = 3 * self.width // 2
+            self.earlier.append(self.run)
+            self.model, self.run = widened(self.model, problem, self.width), None
+            self.optimizer = Continued(GaussNewton(momentum=0.9))
+            self.count = max(self.count, 3 * self.size // 2)
+            self.code += f"model = widened(model, problem, {self.width})\n{OPTIMIZER}\n"
+        else:
+            self.wants = "all that it may have"
+
+
 class _Solver:
-    def __init__(self, problem: Problem, clock: Clock, seed: int, device: str | torch.device) -> None:
+    def __init__(self, problem: Problem, clock: Clock, seed: int, device: Any, marches: bool = True) -> None:
         self.given, self.clock, self.seed, self.device = problem, clock, seed, device
         ties = periodic_coordinates(problem)
         self.problem = replace(without(problem, *ties), exact=None)
@@ -170,26 +227,38 @@ class _Solver:
         self.rates = rates_of(self.problem, self.sample).maximum(2 / self.lengths / box.dim**0.5)
         weights = weights_of(self.problem, waves(self.problem, self.rates, 100, self.periodic), self.sample)
         self.weights = {name: float(f"{weight:.3g}") for name, weight in weights.items()}
+        with torch.no_grad():  # about the size of the fields, from what conditions and data say
+            self.size = max(1e-300, max(math.hypot(*unit) for unit in units_of_fields(self.problem).values()))
         self.places = box.evaluation_points(1024)
         self.best: Candidate | None = None
         self.estimate = math.inf
-        self.tried = 0
+        self.net: _Net | None = None
+        self.wave_rates, self.wave_count, self.marched = self.rates, FIRST, False
+        self.good, self.time = (GOOD, forward(problem)) if marches else (GOOD_ENOUGH, "")
         self.amplified = amplification(self.problem, self.periodic, self.sample)
         self.header = _header(ties, self.weights, self.linear)
 
     def solve(self) -> Solution:
         """All stages, one after the other, as long as there is time."""
-        if not self.linear:
-            self.network(until=0.6)
-        self.correct()
+        if self.linear:
+            self.correct(until=0.5 if self.time else 1.0)
+        else:
+            self.network(until=0.25 if self.time else 0.6)
+            if self.time:
+                self.correct(until=self.clock.used + 0.1)
+        if self.time and not self.estimate < BAD and self.amplified < LOST:
+            self.march()
+        elif not self.linear:
+            self.network(until=0.7)
+        self.correct(until=1.0)
         return self.result()
 
-    def fit(self, model: nn.Module, after: Fit | None = None, cost: int = 1, **options: Any) -> Fit:
+    def fit(self, model: nn.Module, problem: Problem, after: Fit | None = None, cost: int = 1, **options: Any) -> Fit:
         """A run of ``fit`` in silence: what is doubtful is said of the whole."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run = fit(
-                model, self.problem, weights=self.weights, seed=self.seed, device=self.device, progress=False,
+                model, problem, weights=self.weights, seed=self.seed, device=self.device, progress=False,
                 after=after, **options,
             )  # fmt: skip
         steps = len(run.history["step"]) - (0 if after is None else len(after.history["step"]))
@@ -234,19 +303,23 @@ class _Solver:
         points = Points(4 * count + 100, 30 + round(3 * width ** (1 - 1 / dim)), "sobol", resample=0)
         steps = 1 if self.linear else 3
         code = (base.code if base is not None else "") + f"model = {made}\n"
+        problem = base.run.problem if base is not None and self.problem.unknowns else self.problem
+        code += "problem = run.problem\n" * (problem is not self.problem)
         code += _call(LEAST_SQUARES, points, self.seed, f"steps={steps}")
-        run = self.fit(model, cost=count // FIRST, optimizer=_made(LEAST_SQUARES), steps=steps, points=points)
+        run = self.fit(model, problem, cost=count // FIRST, optimizer=_made(LEAST_SQUARES), steps=steps, points=points)
         return self.candidate(run, code)
 
-    def correct(self) -> None:
+    def correct(self, until: float) -> None:
         """Twice as many waves each time, and frequencies doubled or halved, of all coordinates or one, while it pays."""
-        rates, count, dim, base = self.rates, FIRST, len(self.rates), self.best
+        dim, base = len(self.rates), None if self.linear and not self.marched else self.best
+        rates, count = self.wave_rates, self.wave_count
         if base is not None:  # what is left varies faster, but not faster than the first waves can show
+            count = FIRST
             most = math.pi * count ** (1 / dim) / (self.lengths / 2)
-            rates = rates_of(self.problem, self.sample, base.run.model).minimum(most).maximum(rates)
+            rates = rates_of(self.problem, self.sample, base.run.model).minimum(most).maximum(self.rates)
         moves = [torch.full((dim,), 2.0), torch.full((dim,), 0.5)]
         moves += [1 + torch.eye(dim)[i] for i in range(dim)] if 1 < dim <= 3 else []
-        while self.clock.used < 1:
+        while self.clock.used < until or not self.estimate < math.inf:
             start = self.clock.used
             new = self.least_squares(base, rates, count)
             cost = self.clock.used - start
@@ -261,41 +334,36 @@ class _Solver:
             self.losses.append(new.loss)
             self.say(f"{count} waves {[round(r, 2) for r in rates.tolist()]}", new)
             count *= 2
-            if self.estimate < GOOD or self.clock.used + 6 * cost > 1 or self.settled():
+            self.wave_rates, self.wave_count = rates, count
+            if self.estimate < self.good or self.clock.used + 6 * cost > until or self.settled():
                 return
 
     # --- a network and Gauss-Newton
 
     def network(self, until: float) -> None:
-        """Gauss-Newton on few points, drawn again and again: more where it over-fits, more neurons where it stands still."""
-        width, run, before, earlier = WIDTH, None, 0, list[Fit]()
-        model = _made(self.network_code(), problem=self.problem)
-        optimizer, watch = Continued(GaussNewton(momentum=0.9)), Watch(EVERY)
-        size = count = sum(weight.numel() for weight in model.parameters())
-        count = 3 * size // 2
-        code = f"model = {self.network_code()}\noptimizer = Continued(GaussNewton(momentum=0.9))\n"
-        while self.clock.used < until:
-            points = Points(count, round(3 * count**0.5), "sobol", resample=EVERY, adaptive=0.5)
-            run = self.fit(model, after=run, optimizer=optimizer, points=points, callbacks=[watch], **self.clock.until(until))
-            steps, before = len(run.history["step"]) - before, len(run.history["step"])
-            code += _call("optimizer", points, self.seed, f"steps={steps}" + ", after=run" * (steps < before))
-            self.say(f"network {width}, {before} steps {points.interior} points, {run.stopped}", self.candidate(run, ""))
-            if run.status is not Status.CALLBACK:
+        """Gauss-Newton on few points, drawn again and again: more where it over-fits, more neurons where it stands still.
+
+        It goes on where it was left.
+        """
+        if self.net is None:
+            code = f"model = {self.network_code()}\n{OPTIMIZER}\n"
+            self.net = _Net(_made(self.network_code(), problem=self.problem), code)
+        net = self.net
+        while (net.run is None and not net.earlier) or (self.clock.used < until and net.wants not in END):
+            points = Points(net.count, round(3 * net.count**0.5), "sobol", resample=EVERY, adaptive=0.5)
+            watch = Watch(EVERY, enough=(self.good * self.size) ** 2 / 2)
+            before = 0 if net.run is None else len(net.run.history["step"])
+            options = {"optimizer": net.optimizer, "points": points, "callbacks": [watch], **self.clock.until(until)}
+            net.run = self.fit(net.model, self.problem, net.run, **options)
+            after = ", after=run" if before else ""
+            net.code += _call("optimizer", points, self.seed, f"steps={len(net.run.history['step']) - before}{after}")
+            self.say(f"network {net.width}, {points.interior} points, {net.run.stopped}", self.candidate(net.run, ""))
+            if net.run.status is not Status.CALLBACK:
                 break
-            code += f"# {run.stopped}.\n"
-            if watch.wants == "points" and count < 6 * size:
-                count *= 2
-            elif width < WIDEST:
-                width, before = 3 * width // 2, 0
-                earlier = [*earlier, run]
-                model, run, optimizer = widened(model, self.problem, width), None, Continued(GaussNewton(momentum=0.9))
-                size = sum(weight.numel() for weight in model.parameters())
-                count = max(count, 3 * size // 2)
-                code += f"model = widened(model, problem, {width})\noptimizer = Continued(GaussNewton(momentum=0.9))\n"
-            else:
-                break
-        if run is not None:
-            self.take(self.candidate(replace(run, history=joined([*earlier, run])) if earlier else run, code))
+            net.code += f"# {net.run.stopped}.\n"
+            net.grow(watch.wants, self.problem)
+        run = net.run if net.run is not None else net.earlier[-1]
+        self.take(self.candidate(replace(run, history=joined([*net.earlier, run])) if net.earlier else run, net.code))
 
     def network_code(self) -> str:
         """A network whose inputs turn about once over the domain for each turn of the data; periodic where they are."""
@@ -307,11 +375,43 @@ class _Solver:
         more = "".join(f", {name}={count}" for name, count in harmonics.items())
         return f"MLP(problem, hidden={(WIDTH,) * 3}, embedding={kind}(problem.domain, scale={scale}{more}))"
 
-    # ---
+    # --- windows in time
+
+    def march(self) -> None:
+        """Solve on a window in time after another, each by the same recipe; half of a window where it is not solved."""
+        low, high = self.given.domain.bounds[self.time]
+        whole, code, found = Piecewise(self.given.domain.names.index(self.time)), "", list[Solution]()
+        start, length, problem = low, (high - low) / 4, replace(self.given, exact=None)
+        while start < high and self.clock.used < 0.95 and length > (high - low) / 100:
+            end = high if high - start < 1.3 * length else start + length
+            piece = window(problem, self.time, start, end, whole.models[-1] if found else None)
+            share = self.clock.part(0.9 * (end - start) / (high - start))
+            new = _Solver(piece, share, self.seed, self.device, marches=False).solve()
+            self.clock.take_back(share)
+            if os.environ.get("DEBUG_SOLVE"):
+                print(f"  {self.clock.used:.2f} window {start:.3g} to {end:.3g}: {new.error_estimate:.1e}", flush=True)
+            if not new.error_estimate < BAD / 5:
+                length = (end - start) / 2
+                continue
+            whole.append(start, new.model)
+            found.append(new)
+            before = "whole.models[-1]" if code else "None"
+            code += f"problem = window(given, {self.time!r}, {start:.17g}, {end:.17g}, {before})\n{new.recipe}"
+            code += f"whole.append({start:.17g}, run.model)\n\n"
+            start, length = end, length * (1.5 if new.error_estimate < BAD / 500 else 1.0)
+        estimate = sum(one.error_estimate for one in found)
+        if start >= high and estimate < self.estimate:
+            run = replace(found[-1], model=whole, problem=self.given, history=joined(found))
+            head = f"given, whole = problem, Piecewise({whole.axis})\n"
+            self.best, self.estimate = self.candidate(run, head + code + "run = replace(run, model=whole)\n"), estimate
+            self.marched = True
+            self.say(f"{len(found)} windows", self.best)
+
+    # --- the end
 
     def settled(self) -> bool:
         """Whether the loss of a linear problem stays where it is, with more and more waves."""
-        return len(self.losses) > 2 and self.losses[-1] > 0.7 * self.losses[-3]
+        return len(self.losses) > 2 and self.losses[-1] > 0.9 * self.losses[-3]
 
     def largest_term(self) -> str:
         """The name of the term that has most of the loss."""
@@ -368,7 +468,9 @@ class _Solver:
 def _header(ties: dict[str, str], weights: dict[str, float], linear: bool) -> str:
     lines = [
         "from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit",
-        "from pinnedu.recipe import Continued, Corrected, waves, without",
+        "from pinnedu.recipe import Continued, Corrected, waves, widened, window, without",
+        "from pinnedu.trainers.composite import Piecewise",
+        "from dataclasses import replace",
         "",
     ]
     if ties:
