@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -363,7 +364,8 @@ class _Solver:
             net.code += f"# {net.run.stopped}.\n"
             net.grow(watch.wants, self.problem)
         run = net.run if net.run is not None else net.earlier[-1]
-        self.take(self.candidate(replace(run, history=joined([*net.earlier, run])) if net.earlier else run, net.code))
+        history = joined([*net.earlier, run]) if net.earlier else run.history
+        self.take(self.candidate(replace(run, model=copy.deepcopy(run.model), history=history), net.code))
 
     def network_code(self) -> str:
         """A network whose inputs turn about once over the domain for each turn of the data; periodic where they are."""
