@@ -490,9 +490,12 @@ def _numbers(values: Tensor) -> str:
 
 
 def _call(optimizer: str, points: Points, seed: int, rest: str) -> str:
+    """A call of ``fit`` in the words of the recipe."""
+    adaptive = f", adaptive={points.adaptive}" if points.adaptive else ""
+    drawn = f"Points({points.interior}, {points.conditions}, {points.method!r}, resample={points.resample}{adaptive})"
     return (
         f"run = fit(model, problem, optimizer={optimizer}, weights=weights, seed={seed}, {rest},\n"
-        f"          points=Points({points.interior}, {points.conditions}, {points.method!r}, resample={points.resample}))\n"
+        f"          points={drawn})\n"
     )
 
 
