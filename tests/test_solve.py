@@ -27,7 +27,7 @@ from pinnedu.recipe import (
     widened,
     without,
 )
-from pinnedu.recipe.solve import Clock, _Solver
+from pinnedu.recipe.solver import Clock, _Solver
 
 
 def run(problem, steps):

@@ -11,7 +11,7 @@ from pinnedu.recipe.look import (
     without,
 )
 from pinnedu.recipe.parts import Continued, Corrected, Watch, waves, widened
-from pinnedu.recipe.solve import Recipe, Solution, solve
+from pinnedu.recipe.solver import Recipe, Solution, solve
 from pinnedu.trainers.strategies import window
 
 __all__ = [

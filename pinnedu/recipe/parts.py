@@ -56,14 +56,16 @@ class Continued:
     compiles = False
 
     def __init__(self, options: GaussNewton) -> None:
-        self.options, self.resample, self.step = options, options.resample, None
+        self.options, self.resample = options, options.resample
+        self.step: Any = None
 
     def start(self, model: nn.Module) -> Step:
         if self.step is None:
-            self.step: Any = self.options.start(model)
+            self.step = self.options.start(model)
         else:
             self.step.weights = [weight for weight in model.parameters() if weight.requires_grad]
-        return self.step
+        step: Step = self.step
+        return step
 
 
 class Watch:
@@ -109,10 +111,12 @@ def widened(model: MLP, problem: Problem, width: int) -> MLP:
     """
     wide = MLP(problem, hidden=(width,) * (len(model.layers) - 1), embedding=model.embedding)
     wide.set_output(model.output_shift, model.output_scale)
+    old: Any
+    new: Any
     with torch.no_grad():
         for old, new in zip(model.layers, wide.layers, strict=True):
-            rows, columns = old.weight.shape  # type: ignore[union-attr]
-            new.weight[:rows, columns:] = 0  # type: ignore[index]
-            new.weight[:rows, :columns] = old.weight  # type: ignore[index]
-            new.bias[:rows] = old.bias  # type: ignore[index]
+            rows, columns = old.weight.shape
+            new.weight[:rows, columns:] = 0
+            new.weight[:rows, :columns] = old.weight
+            new.bias[:rows] = old.bias
     return wide

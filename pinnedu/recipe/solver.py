@@ -188,8 +188,8 @@ class _Net:
 
     def __init__(self, model: MLP, code: str) -> None:
         self.model, self.code, self.width = model, code, WIDTH
-        self.optimizer, self.run, self.earlier, self.wants = Continued(GaussNewton(momentum=0.9)), None, list[Fit](), ""
-        self.run: Fit | None
+        self.optimizer, self.earlier, self.wants = Continued(GaussNewton(momentum=0.9)), list[Fit](), ""
+        self.run: Fit | None = None
         self.count = 3 * self.size // 2
 
     @property
@@ -336,7 +336,7 @@ class _Solver:
             self.say(f"{count} waves {[round(r, 2) for r in rates.tolist()]}", new)
             count *= 2
             self.wave_rates, self.wave_count = rates, count
-            if self.estimate < self.good or self.clock.used + 6 * cost > until or self.settled():
+            if self.estimate < self.good or self.clock.used + 10 * cost > until or self.settled():
                 return
 
     # --- a network and Gauss-Newton
