@@ -333,7 +333,6 @@ class _Solver:
                     new, rates = other, where
             self.take(new)
             self.losses.append(new.loss)
-            self.say(f"{count} waves {[round(r, 2) for r in rates.tolist()]}", new)
             count *= 2
             self.wave_rates, self.wave_count = rates, count
             if self.estimate < self.good or self.clock.used + 10 * cost > until or self.settled():
@@ -358,7 +357,6 @@ class _Solver:
             net.run = self.fit(net.model, self.problem, net.run, **options)
             after = ", after=run" if before else ""
             net.code += _call("optimizer", points, self.seed, f"steps={len(net.run.history['step']) - before}{after}")
-            self.say(f"network {net.width}, {points.interior} points, {net.run.stopped}", self.candidate(net.run, ""))
             if net.run.status is not Status.CALLBACK:
                 break
             net.code += f"# {net.run.stopped}.\n"
@@ -390,8 +388,6 @@ class _Solver:
             share = self.clock.part(0.9 * (end - start) / (high - start))
             new = _Solver(piece, share, self.seed, self.device, marches=False).solve()
             self.clock.take_back(share)
-            if os.environ.get("DEBUG_SOLVE"):
-                print(f"  {self.clock.used:.2f} window {start:.3g} to {end:.3g}: {new.error_estimate:.1e}", flush=True)
             if not new.error_estimate < BAD / 5:
                 length = (end - start) / 2
                 continue
@@ -407,7 +403,6 @@ class _Solver:
             head = f"given, whole = problem, Piecewise({whole.axis})\n"
             self.best, self.estimate = self.candidate(run, head + code + "run = replace(run, model=whole)\n"), estimate
             self.marched = True
-            self.say(f"{len(found)} windows", self.best)
 
     # --- the end
 
@@ -422,11 +417,6 @@ class _Solver:
             terms = Objective(self.best.run.model, self.best.run.problem, self.judged).terms().tolist()
         sizes = {name: weight * term for (name, weight), term in zip(self.weights.items(), terms, strict=True)}
         return max(sizes, key=lambda name: sizes[name])
-
-    def say(self, what: str, new: Candidate) -> None:
-        if os.environ.get("DEBUG_SOLVE"):
-            err = relative_error(new.run.model, self.given) if self.given.exact is not None else math.nan
-            print(f"  {self.clock.used:.2f} {what}: loss {new.loss:.1e} est {self.estimate:.1e} error {err:.1e}", flush=True)
 
     def result(self) -> Solution:
         best = self.best
