@@ -20,6 +20,7 @@ _HOMES = {
     "pinnedu.problem": ("Problem",),
     "pinnedu.sampling": ("Points",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
+    "pinnedu.recipe": ("Solution", "solve"),
     "pinnedu.scales": ("Scales",),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": (
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
     from pinnedu.observations import At, Observed
     from pinnedu.problem import Problem
+    from pinnedu.recipe import Solution, solve
     from pinnedu.sampling import Points
     from pinnedu.scales import Scales
     from pinnedu.sweeps import Trial, sweep

@@ -163,7 +163,7 @@ def march(
     if not 0 <= as_number(overlap) < 1:
         raise ValueError(f"The overlap is a share of the window before, at least 0 and below 1, not {shown(overlap)}.")
     require(seed is None or is_whole(seed, 0), "seed", "a whole number", seed)
-    _check_forward(problem, time)
+    check_forward(problem, time)
     whole = Piecewise(problem.domain.names.index(time))
 
     def windows_of() -> Iterator[tuple[nn.Module, Problem]]:
@@ -171,10 +171,10 @@ def march(
         for k, (left, end) in enumerate(itertools.pairwise(edges)):
             start = left - overlap * (left - before) if k else left
             before = left
-            window = _window(problem, time, start, end, whole.models[-1] if k else None)
-            model = _made(build, window)
+            piece = window(problem, time, start, end, whole.models[-1] if k else None)
+            model = _made(build, piece)
             whole.append(start, model)
-            yield model, window
+            yield model, piece
 
     fits, stopped, status = _follow(windows_of(), len(edges) - 1, "window", optimizer, steps, options, seed)
     del whole.starts[len(fits) :], whole.models[len(fits) :]
@@ -284,7 +284,7 @@ class Seam(On):
         return [value - target for value, target in zip(here, data[:, -self.count :].unbind(dim=1), strict=True)]
 
 
-def _window(problem: Problem, time: str, start: float, end: float, before: nn.Module | None) -> Problem:
+def window(problem: Problem, time: str, start: float, end: float, before: nn.Module | None) -> Problem:
     """The problem on an interval of time, starting from what the model before says, if there is one."""
     box = Box(**{**problem.domain.bounds, time: (start, end)})
     conditions: dict[str, Any] = {}
@@ -296,7 +296,7 @@ def _window(problem: Problem, time: str, start: float, end: float, before: nn.Mo
     return replace(problem, domain=box, conditions=conditions)
 
 
-def _check_forward(problem: Problem, time: str) -> None:
+def check_forward(problem: Problem, time: str) -> None:
     """Raise ValueError unless the problem can be solved forward in time."""
     if not isinstance(problem.domain, Box):
         raise ValueError(f"march cuts a Box into windows, and the domain is {shown(problem.domain)}.")

@@ -15,7 +15,7 @@ ENTRY = re.compile(r"^\.\. auto(class|function|data|module):: (\S+)$", re.M)
 ENTRIES = [(name, kind) for kind, name in ENTRY.findall(PAGE.read_text(encoding="utf-8"))]
 NAMES = [name for name, _ in ENTRIES]
 MODULES = (  # what is public besides the names of pinnedu itself
-    *("data", "derivatives", "plots", "problems", "reference", "theory", "trainers", "widgets"),
+    *("data", "derivatives", "plots", "problems", "recipe", "reference", "theory", "trainers", "widgets"),
     *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "lorenz", "marching")),
     *(f"reference.{name}" for name in ("periodic", "schroedinger", "spectral", "table")),
     *(f"theory.{name}" for name in ("acceleration", "bounds", "conditioning", "equivalence", "errors", "forecast", "fourier")),

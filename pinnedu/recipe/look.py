@@ -1,0 +1,138 @@
+"""What a numerical analyst sees in a problem before solving it: is it linear, is it periodic, how fast does it vary?"""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from pinnedu.conditions import Periodic
+from pinnedu.jacobian import jacobian
+from pinnedu.problem import Problem, Sample
+from pinnedu.recipe.parts import waves
+from pinnedu.sampling import Points
+from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.strategies import check_forward
+from pinnedu.trainers.weights import kernel_traces
+
+LOOKED = 256  # points of each set that are looked at
+SLOW = 1.4  # radians over the domain's length: where conditions are missing, slow functions show it
+SEEN = 1e-7
+SHIFT = 1e-3  # the share of a domain's length by which they are moved to see how fast something varies
+
+
+def periodic_coordinates(problem: Problem) -> dict[str, str]:
+    """Condition and its coordinate, for each that ties all fields as functions with that period are tied."""
+    return {
+        name: condition.coordinate
+        for name, condition in problem.conditions.items()
+        if type(condition) is Periodic
+        and condition.equation is None
+        and set(condition.fields or problem.fields) >= set(problem.fields)
+    }
+
+
+def without(problem: Problem, *names: str) -> Problem:
+    """The problem without some of its conditions, which a model makes true."""
+    kept = {name: condition for name, condition in problem.conditions.items() if name not in names}
+    return replace(problem, conditions=kept)
+
+
+def is_linear(problem: Problem, sample: Sample) -> bool:
+    """Whether all residuals are affine in the fields, up to rounding, and there is nothing unknown in them."""
+    if problem.unknowns:
+        return False
+    model = waves(problem, 2 / (problem.domain.high - problem.domain.low), 8)
+    weights = [weight.detach().clone() for weight in model.parameters()]
+    found = []
+    for factor in (0.0, 1.0, -2.0):
+        with torch.no_grad():
+            for weight, given in zip(model.parameters(), weights, strict=True):
+                weight.copy_(3 * factor * given)
+            found.append(problem.residuals(model, sample))
+    zero, one, other = found
+    bends = {name: (other[name] - zero[name]) + 2 * (one[name] - zero[name]) for name in zero}
+    return all(bool(bends[name].abs().max() <= 1e-9 * (one[name].abs().max() + zero[name].abs().max())) for name in zero)
+
+
+def rates_of(problem: Problem, sample: Sample, model: nn.Module | None = None) -> Tensor:
+    """How fast the residuals of a model vary along each coordinate, (d,), in radians per unit: the largest of all terms.
+
+    sqrt(mean |r(x + h) - r(x)|^2 / mean |r|^2) / h, which for a wave is its frequency. Without a model it is that of u = 0,
+    whose residuals are the data of the problem: sources, and values at the boundary and at the start.
+    """
+    box = problem.domain
+    if model is None:
+        model = waves(problem, torch.zeros(box.dim, dtype=torch.float64), 1)
+        nn.init.zeros_(model.layers[0].weight)  # type: ignore[arg-type]
+    data = {name for name, condition in problem.conditions.items() if not all(c[:2] == "n." for c in condition.columns(box))}
+    sample = {name: points for name, points in sample.items() if name not in data}
+    lengths, rates = box.high - box.low, torch.zeros(box.dim, dtype=torch.float64)
+    with torch.no_grad():
+        here = problem.residuals(model, sample)
+        for axis in range(box.dim):
+            h = SHIFT * float(lengths[axis])
+            moved = {name: points.clone() for name, points in sample.items()}
+            for name in moved:
+                if not (name in problem.conditions and box.names[axis] in problem.conditions[name].fixed):
+                    moved[name][:, axis] += torch.where(moved[name][:, axis] + h > box.high[axis], -h, h)
+            there = problem.residuals(model, moved)
+            for name, r in here.items():
+                if (size := float((r - r.mean()).square().mean())) > 1e-20 * float(r.square().mean()):
+                    rates[axis] = max(float(rates[axis]), math.sqrt(float((there[name] - r).square().mean()) / size) / h)
+    return rates
+
+
+def weights_of(problem: Problem, model: nn.Module, sample: Sample) -> dict[str, float]:
+    """Weights that make the loss of each term the square of the change of the fields that would mend it.
+
+    The trace t_k of the tangent kernel of term k says by how much its residual changes where the weights do, that of the
+    fields by how much they do: w_k = t / t_k, which is 1 for a condition on the value of a field.
+    """
+    traces = kernel_traces(Objective(model, problem, sample))
+    field = float(sum(weight.numel() for weight in model.parameters())) / 2 / len(problem.fields)
+    return {name: field / trace if trace > 0 else 1.0 for name, trace in traces.items()}
+
+
+def looked_at(problem: Problem, count: int = LOOKED, seed: int = 0) -> Sample:
+    """The same points in every run."""
+    points = Points(count, dict.fromkeys(problem.conditions, count))
+    return problem.sample(points, generator=torch.Generator().manual_seed(seed))
+
+
+def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample) -> float:
+    """By how much an error of the residuals may be larger in the fields: the worst over random waves.
+
+    The residuals of waves with coefficients c are J c, their values are F c. The largest |F c| / |J c| is one over the root of
+    the smallest eigenvalue of J^T J c = lambda F^T F c. It is infinite where conditions are missing, and very large for a
+    problem that is ill-posed, such as heat backward in time.
+    """
+    model = waves(problem, SLOW / (problem.domain.high - problem.domain.low), 60, periodic)
+    for weight in model.parameters():
+        nn.init.zeros_(weight)
+    weights = weights_of(problem, model, sample)
+    rows = [weights[name] ** 0.5 * block / len(r) ** 0.5 for name, (r, block) in jacobian(model, problem, sample).items()]
+    residuals = torch.cat(rows)
+    shapes = model.embedding(sample["interior"])
+    shapes = torch.cat([shapes, torch.ones_like(shapes[:, :1])], dim=1) / len(shapes) ** 0.5
+    count, width = len(problem.fields), shapes.shape[1] - 1
+    fields = shapes.new_zeros(count, len(shapes), count * (width + 1))
+    for k in range(count):  # the weights of field k; the biases stand behind the weights of all fields
+        fields[k, :, k * width : (k + 1) * width] = shapes[:, :-1]
+        fields[k, :, count * width + k] = shapes[:, -1]
+    _, sizes, directions = torch.linalg.svd(fields.flatten(0, 1), full_matrices=False)
+    kept = sizes > SEEN * sizes[0]  # what is a function of its own, beside the others
+    smallest = torch.linalg.svdvals(residuals @ (directions[kept] / sizes[kept, None]).T)[-1]
+    return 1 / max(float(smallest), 1e-300)
+
+
+def forward(problem: Problem) -> str:
+    """The coordinate along which the problem can be solved forward, from conditions at its low end; empty if there is none."""
+    for name in problem.domain.names:
+        with suppress(ValueError):
+            check_forward(problem, name)
+            return name
+    return ""
