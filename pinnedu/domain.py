@@ -21,6 +21,7 @@ RESERVED = {"d", "on", "laplacian", "value", "interior", "request", "points"}
 SINGLE = torch.finfo(torch.float32).eps
 
 
+@runtime_checkable
 class Part(Protocol):
     """A piece of the boundary, or where some coordinates are fixed: points of it, with outward unit normals."""
 
@@ -173,6 +174,14 @@ class Face:
     ) -> tuple[Tensor, Tensor, Tensor]:
         points, weights = self.box.quadrature(n, rule, fixed=self.fixed, generator=generator)
         return points, self.outward.expand_as(points), weights
+
+    def meeting(self, other: Part) -> Tensor | None:
+        """Some points that it has in common with another face of the box; None where there are none."""
+        same = isinstance(other, Face) and self.box == other.box and self.fixed != other.fixed
+        both = {**other.fixed, **self.fixed} if isinstance(other, Face) else {}
+        if not same or any(both[name] != value for name, value in getattr(other, "fixed", {}).items()):
+            return None
+        return self.box.sample(9, fixed=both, generator=torch.Generator().manual_seed(0))
 
 
 class Union:

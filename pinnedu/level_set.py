@@ -106,7 +106,7 @@ class LevelSet(Shape):
     @cached_property
     def parts(self) -> Mapping[str, Part]:  # type: ignore[override]
         """The surfaces, what is left of the faces of the box, and all together."""
-        surfaces = {name: Surface(self.inner, k) for k, name in enumerate(self.functions)}
+        surfaces = {name: Surface(self.inner, k, f) for k, (name, f) in enumerate(self.functions.items())}
         surfaces = {name: part for name, part in surfaces.items() if part.measure > 0}
         faces: dict[str, Part] = {}
         for axis, (name, ends) in enumerate(self.bounds.items()):
@@ -325,7 +325,8 @@ class Surface:
 
     normal = True
 
-    def __init__(self, inner: Implicit, which: int) -> None:
+    def __init__(self, inner: Implicit, which: int, function: Callable[..., Any]) -> None:
+        self.function = function
         self.which, self.dim = which, inner.dim - 1
         self.measure, points = inner.surfaces[which]  # length or area; the number of its points in one dimension
         self.inner = inner
@@ -376,6 +377,10 @@ class Surface:
         if self.dim * math.log(max(n, 2)) > math.log(MOST_NODES / self.inner.resolution):
             raise ValueError(f"The rule with {n} lines along each of {self.dim} coordinates has too many: take 'sobol'.")
         return self._crossings(({1: 8, 2: 4}.get(self.dim, 1) * n) ** self.dim, "grid")
+
+    def meeting(self, other: Part) -> Tensor | None:
+        """Some points that it has in common with a face of the box; None for others."""
+        return other.meeting(self) if isinstance(other, Slice) else None
 
 
 class Slice:
@@ -436,3 +441,16 @@ class Slice:
         nodes, weights = self.inner.rule(whole(n, "The nodes along each coordinate"))
         points = self._raised(nodes)
         return points, self.outward.expand_as(points), weights
+
+    def meeting(self, other: Part) -> Tensor | None:
+        """Some points that it has in common with another face or with a surface; None where there are none."""
+        if isinstance(other, Surface) and self.free:
+            points, _, _, which = self.inner.crossings(20, "grid")
+            return self._raised(points[which == other.which])
+        if not isinstance(other, Slice) or self.whole is not other.whole or self.at == other.at:
+            return None
+        both = {**other.at, **self.at}
+        if any(both[axis] != value for axis, value in other.at.items()):
+            return None
+        corner = Slice(self.whole, both, math.nan)
+        return corner.sample(5, generator=torch.Generator().manual_seed(0))[0] if corner.measure > 0 else None

@@ -224,6 +224,29 @@ class Lifted:
         normals = points[:, start + width : start + 2 * width]
         return torch.cat([points[:, : start + width], points[:, start + 2 * width :]], dim=1), self._normals(normals), weights
 
+    def meeting(self, other: Part) -> Tensor | None:
+        """Some points that it has in common with another part of the product; None where there are none."""
+        if not isinstance(other, Lifted) or self.factors is not other.factors:
+            return None
+        if self.place == other.place:
+            common = getattr(self.part, "meeting", lambda part: None)(other.part)
+            own = {self.place: common}
+        else:
+            own = {part.place: part.part.sample(5, "uniform", generator=_fixed())[0] for part in (self, other)}
+        if any(points is None or not len(points) for points in own.values()):
+            return None
+        columns = [own.get(i) for i in range(len(self.factors))]
+        rows = 5 * max(len(points) for points in own.values() if points is not None)
+        drawn = [
+            factor.sample(rows, generator=_fixed()) if points is None else points[torch.arange(rows) % len(points)]
+            for factor, points in zip(self.factors, columns, strict=True)
+        ]
+        return torch.cat(drawn, dim=1)
+
+
+def _fixed() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
 
 def paired(factors: Sequence[Domain], n: int, method: str, generator: torch.Generator | None) -> Tensor:
     """n points of a product: from one cube where every factor is a map of a cube, by shuffled samples otherwise."""

@@ -232,15 +232,18 @@ class Edges:
     dim, normal = 1, True
 
     def __init__(self, edges: Array, size: float) -> None:
-        self.start, self.way = torch.from_numpy(edges[:, 0].copy()), torch.from_numpy(edges[:, 1] - edges[:, 0])
+        self.start, self.end = (torch.from_numpy(edges[:, k].copy()) for k in (0, 1))
+        self.way = self.end - self.start
         self.lengths = torch.from_numpy(np.hypot(*self.way.numpy().T))
         self.normals = torch.stack([self.way[:, 1], -self.way[:, 0]], dim=1) / self.lengths[:, None]
         self.measure, self.size = math.fsum(self.lengths.tolist()), size
 
-    @property
-    def corners(self) -> Tensor:
-        """The ends of all edges, (2 E, 2)."""
-        return torch.cat([self.start, self.start + self.way])
+    def meeting(self, other: Part) -> Tensor | None:
+        """The corners that it has in common with other edges; None where they are none."""
+        if not isinstance(other, Edges):
+            return None
+        own, others = ({*map(tuple, [*edges.start.tolist(), *edges.end.tolist()])} for edges in (self, other))
+        return torch.tensor(sorted(own & others), dtype=torch.float64).reshape(-1, 2)
 
     def sample(
         self, n: int, method: str = "uniform", *, generator: torch.Generator | None = None
