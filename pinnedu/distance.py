@@ -33,8 +33,8 @@ class Distance:
 
         phi^2 = f^2 + ((t^2 + f^4)^(1/2) - t)^2 / 4,   t = ((L / 2)^2 - |x - c|^2) / L,
 
-    a face of a box the distance to its plane, a sphere (R^2 - |x - c|^2) / (2 R), and a surface of a level set -f: scale f so that its
-    slope is near 1 there.
+    a face of a box the distance to its plane, a sphere (R^2 - |x - c|^2) / (2 R), and a surface of a level set -f: scale f so
+    that its slope is near 1 there.
 
     Parameters
     ----------
@@ -88,8 +88,9 @@ def _pieces(part: Part, names: tuple[str, ...]) -> list[Piece]:
     if isinstance(part, Edges):
         return [lambda points, order: _edges(part, points, order)]
     if isinstance(part, Sphere):
-        ball = part.ball
-        return [lambda points, order: (ball.radius**2 - ((points - ball.center.to(points.device, points.dtype)) ** 2).sum(dim=1)) / (2 * ball.radius)]
+        center, radius = part.ball.center, part.ball.radius
+        square = lambda points: ((points - center.to(points.device, points.dtype)) ** 2).sum(dim=1)
+        return [lambda points, order: (radius**2 - square(points)) / (2 * radius)]
     if isinstance(part, Surface):
         return [lambda points, order: -_level(part.function, points, names)]
     if isinstance(part, Face | Slice) and part.normal:

@@ -99,12 +99,12 @@ class LevelSet(Shape):
         return torch.stack(columns, dim=1)
 
     @cached_property
-    def measure(self) -> float:  # type: ignore[override]
+    def measure(self) -> float:
         """The volume, to about 1e-5 of the box in two dimensions, 1e-4 in three, and 1e-3 in more."""
         return self.inner.measure
 
     @cached_property
-    def parts(self) -> Mapping[str, Part]:  # type: ignore[override]
+    def parts(self) -> Mapping[str, Part]:
         """The surfaces, what is left of the faces of the box, and all together."""
         surfaces = {name: Surface(self.inner, k, f) for k, (name, f) in enumerate(self.functions.items())}
         surfaces = {name: part for name, part in surfaces.items() if part.measure > 0}
@@ -268,8 +268,8 @@ class Implicit:
         _, slopes = self.slope(together, which)
         size = slopes.norm(dim=1)
         if not (size > 0).all():
-            place = ", ".join(f"{c:.3g}" for c in together[int((size == 0).nonzero()[0])].tolist())
-            raise ValueError(f"The level function has no slope at its zero ({place}): it must change its sign with a slope.")
+            where = ", ".join(f"{c:.3g}" for c in together[int((size == 0).nonzero()[0])].tolist())
+            raise ValueError(f"The level function has no slope at its zero ({where}): it must change its sign with a slope.")
         normals = slopes / size[:, None]
         return together, normals, cell * normals.gather(1, torch.cat(axes))[:, 0].abs(), which
 
@@ -397,6 +397,9 @@ class Slice:
         if self.free:
             box = Box(**{shape.names[i]: shape.bounds[shape.names[i]] for i in self.free})
             self.inner = Implicit(box, lambda points: shape.levels(self._raised(points)), shape.resolution)
+            self.measure = self.inner.measure
+        else:  # a point: 1 if it lies in the shape
+            self.measure = float(shape.inner.contains(self._raised(torch.zeros(1, 0, dtype=torch.float64)), 0.0))
 
     def _raised(self, points: Tensor) -> Tensor:
         """Points of the slice with the coordinates that are fixed."""
@@ -405,13 +408,6 @@ class Slice:
             for i in range(self.whole.dim)
         ]
         return torch.stack(columns, dim=1)
-
-    @cached_property
-    def measure(self) -> float:
-        """Its length or area; 1 for a point in the shape."""
-        if not self.free:
-            return float(self.whole.inner.contains(self._raised(torch.zeros(1, 0, dtype=torch.float64)), 0.0))
-        return self.inner.measure
 
     def sample(
         self, n: int, method: str = "uniform", *, generator: torch.Generator | None = None

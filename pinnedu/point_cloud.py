@@ -185,12 +185,12 @@ class PointCloud(Shape):
         return f"PointCloud({within}, {inside} points inside, {len(self.rim) - inside} on the boundary)"
 
     @cached_property
-    def measure(self) -> float:  # type: ignore[override]
+    def measure(self) -> float:
         """The sum of the weights inside."""
         return float(self.weights[~self.rim].sum())
 
     @cached_property
-    def parts(self) -> Mapping[str, Part]:  # type: ignore[override]
+    def parts(self) -> Mapping[str, Part]:
         """The points with normals, as "boundary", and what was named of them."""
         chosen_rows = self._chosen | ({"boundary": self.rim} if self.rim.any() else {})
         return {name: Rim(self.points[rows], self.normals[rows], self.weights[rows]) for name, rows in chosen_rows.items()}

@@ -108,7 +108,7 @@ class Product(Shape):
         flat: list[Domain] = []
         for factor in factors:
             flat += factor.factors if isinstance(factor, Product) else [factor]
-        self.factors = tuple(flat)
+        self.factors: tuple[Domain, ...] = tuple(flat)
         names = [name for factor in flat for name in factor.names]
         for name in names:
             if names.count(name) > 1:
@@ -124,7 +124,7 @@ class Product(Shape):
         return math.prod(factor.measure for factor in self.factors)
 
     @cached_property
-    def parts(self) -> Mapping[str, Part]:  # type: ignore[override]
+    def parts(self) -> Mapping[str, Part]:
         """The factors' parts by their names, "boundary", and "walls" where t is a factor."""
         named: dict[str, Part] = {}
         everything, walls = [], []
@@ -250,8 +250,8 @@ def _fixed() -> torch.Generator:
 
 def paired(factors: Sequence[Domain], n: int, method: str, generator: torch.Generator | None) -> Tensor:
     """n points of a product: from one cube where every factor is a map of a cube, by shuffled samples otherwise."""
-    maps = [_map(factor) for factor in factors]
-    if all(maps) and method != "grid":
+    maps = [found for factor in factors if (found := _map(factor))]
+    if len(maps) == len(factors) and method != "grid":
         unit = unit_points(n, sum(cube for cube, _ in maps), method, generator)
         own = zip(maps, unit.split([cube for cube, _ in maps], dim=1), strict=True)
         return torch.cat([unfold(columns) for (_, unfold), columns in own], dim=1)
@@ -261,12 +261,12 @@ def paired(factors: Sequence[Domain], n: int, method: str, generator: torch.Gene
     return torch.cat(columns, dim=1)
 
 
-def _map(domain: Domain) -> tuple[int, Callable[[Tensor], Tensor]] | tuple[()]:
-    """A map of a cube onto a domain, and the dimension of the cube; nothing where there is none."""
+def _map(domain: Domain) -> tuple[int, Callable[[Tensor], Tensor]] | None:
+    """A map of a cube onto a domain, and the dimension of the cube; None where there is none."""
     if isinstance(domain, Box):
         low, length = domain.low, domain.high - domain.low
         return domain.dim, lambda unit: low + unit * length
-    return (domain.cube, domain.unfold) if isinstance(domain, Shape) and domain.cube else ()
+    return (domain.cube, domain.unfold) if isinstance(domain, Shape) and domain.cube else None
 
 
 def outer(rules: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

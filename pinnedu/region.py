@@ -101,7 +101,7 @@ class Region(Shape):
         return np.concatenate(edges), np.concatenate(rings)
 
     @cached_property
-    def parts(self) -> Mapping[str, Part]:  # type: ignore[override]
+    def parts(self) -> Mapping[str, Part]:
         """The rings, what was named, and "boundary"."""
         edges, rings = self._edges
         holes = int(rings.max())
@@ -266,14 +266,14 @@ class Edges:
             return points, normals, torch.full((n,), self.measure / n, dtype=torch.float64)
         n = whole(n, "The nodes along each coordinate")
         counts = (n * self.lengths / self.size).ceil().clamp(min(2, n), n).to(torch.int64)
-        points, normals, weights = [], [], []
+        nodes, outward, weights = [], [], []
         for count in counts.unique().tolist():
             own = counts == count
             roots, shares = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(count))
-            points.append((self.start[own, None] + (roots[:, None] + 1) / 2 * self.way[own, None]).reshape(-1, 2))
-            normals.append(self.normals[own].repeat_interleave(count, dim=0))
+            nodes.append((self.start[own, None] + (roots[:, None] + 1) / 2 * self.way[own, None]).reshape(-1, 2))
+            outward.append(self.normals[own].repeat_interleave(count, dim=0))
             weights.append((self.lengths[own, None] * shares / 2).flatten())
-        return torch.cat(points), torch.cat(normals), torch.cat(weights)
+        return torch.cat(nodes), torch.cat(outward), torch.cat(weights)
 
 
 def _read(given: Any) -> Any:

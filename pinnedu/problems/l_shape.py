@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-import shapely
 import torch
 from torch import Tensor
 
@@ -13,20 +12,23 @@ from pinnedu.checks import one_of
 from pinnedu.conditions import On
 from pinnedu.problem import Problem
 from pinnedu.reference import l_shape as reference
-from pinnedu.region import Region
 
 
 def l_shape(kind: str = "loaded") -> Problem:
     """u_xx + u_yy + f = 0 on (-1, 1)^2 without [0, 1]^2.
 
-    "loaded": f = 1 and u = 0 on the boundary; the exact solution is computed, see `pinnedu.reference.l_shape`. "singular": f = 0 and
-    u = r^(2/3) sin(2 theta / 3) about the inner corner, theta from the edge x = 0. Near that corner both behave as
-    r^(2/3). Fields: u. Coordinates: x, y.
+    "loaded": f = 1 and u = 0 on the boundary; the exact solution is computed, see `pinnedu.reference.l_shape`.
+    "singular": f = 0 and u = r^(2/3) sin(2 theta / 3) about the inner corner, theta from the edge x = 0. Near that corner
+    both behave as r^(2/3). Fields: u. Coordinates: x, y.
 
     Parameters
     ----------
     kind : {"loaded", "singular"}
     """
+    import shapely  # where no region is used it need not be there
+
+    from pinnedu.region import Region
+
     one_of(kind, ("loaded", "singular"), "The kind of L-shape")
     load = 1.0 if kind == "loaded" else 0.0
     known = reference.exact if kind == "loaded" else reference.singular

@@ -22,9 +22,9 @@ POLES, NEAREST, POWERS = 60, 1e-10, 24
 def exact(x: ArrayLike, y: ArrayLike) -> Array:
     """u with -(u_xx + u_yy) = 1 in the L and 0 on its boundary, to 1e-8.
 
-    u + |z|^2 / 4 is harmonic. It is the real part of a polynomial and of simple poles on the bisectors of the corners, outside of the
-    L, that come exponentially close to them; their coefficients are the least squares fit of the values on the boundary ("lightning").
-    By the maximum principle the error inside is at most the one on the boundary.
+    u + |z|^2 / 4 is harmonic. It is the real part of a polynomial and of simple poles on the bisectors of the corners,
+    outside of the L, that come exponentially close to them ("lightning"); their coefficients are the least squares fit of the
+    values on the boundary. By the maximum principle the error inside is at most the one on the boundary.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def exact(x: ArrayLike, y: ArrayLike) -> Array:
     ----------
     Gopal & Trefethen (2019), Solving Laplace problems with corner singularities via rational functions.
     """
-    x, y = inside(x, y)
+    x, y = _inside(x, y)
     z = (x + 1j * y).reshape(-1)
     values = [_basis(part) @ _coefficients() - np.abs(part) ** 2 / 4 for part in np.array_split(z, -(-len(z) // 5000) or 1)]
     return np.concatenate(values).reshape(x.shape)
@@ -43,12 +43,12 @@ def exact(x: ArrayLike, y: ArrayLike) -> Array:
 
 def singular(x: ArrayLike, y: ArrayLike) -> Array:
     """r^(2/3) sin(2 theta / 3) about the inner corner, theta from the edge x = 0: harmonic, and 0 on both edges there."""
-    x, y = inside(x, y)
+    x, y = _inside(x, y)
     theta = np.mod(np.arctan2(y, x) - pi / 2 + 1e-12, 2 * pi) - 1e-12
     return np.hypot(x, y) ** (2 / 3) * np.sin(2 * theta / 3)
 
 
-def inside(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+def _inside(x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
     """Points of the closed L as float64; ValueError if one is none."""
     x, y = checks.together(x=checks.numbers(x, "x", -1.0, 1.0), y=checks.numbers(y, "y", -1.0, 1.0))
     if x.size and np.minimum(x, y).max() > 1e-9:
@@ -94,3 +94,6 @@ def _basis(z: Complex) -> Array:
     powers = (z[:, None] / 2**0.5) ** np.arange(POWERS + 1)
     functions = np.concatenate([fractions, powers], axis=1)
     return np.concatenate([functions.real, functions.imag], axis=1)
+
+
+__all__ = ["boundary_error", "exact", "singular"]

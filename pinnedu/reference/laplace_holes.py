@@ -50,8 +50,9 @@ def boundary_error() -> float:
 def _boundary(count: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """Points of the hole in the first quadrant, and of half of the right side."""
     angle = 2 * np.pi * np.arange(count) / count
-    circle = OFFSET * (1 + 1j) + RADIUS * np.exp(1j * angle)
-    return circle, HALF + 1j * np.linspace(0, HALF, count)
+    circle = np.asarray(OFFSET * (1 + 1j) + RADIUS * np.exp(1j * angle), dtype=np.complex128)
+    side = np.asarray(HALF + 1j * np.linspace(0, HALF, count), dtype=np.complex128)
+    return circle, side
 
 
 @cache
@@ -83,3 +84,6 @@ def _basis(z: NDArray[np.complex128]) -> Array:
         columns[:, 1 + POLES + m] = power.real
         power = power * quartic
     return columns
+
+
+__all__ = ["boundary_error", "exact"]

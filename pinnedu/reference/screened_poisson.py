@@ -63,9 +63,9 @@ def boundary_error() -> float:
 def smooth(x: Array, y: Array) -> Array:
     """The solution on the square without holes, (1) and (2).
 
-    With S = sin(pi x) sin(4 pi y) and L = K^2 + 17 pi^2, minus the Laplacian plus K^2 makes L S of S, and so on: x^2 S gives L x^2 S - 2 S -
-    4 pi x cos(pi x) sin(4 pi y), and x cos(pi x) sin(4 pi y) gives L times itself plus 2 pi S. What those leave on the sides is taken off by
-    sinh.
+    With S = sin(pi x) sin(4 pi y) and L = K^2 + 17 pi^2, minus the Laplacian plus K^2 makes L S of S, and so on: x^2 S
+    gives L x^2 S - 2 S - 4 pi x cos(pi x) sin(4 pi y), and x cos(pi x) sin(4 pi y) gives L times itself plus 2 pi S. What
+    those leave on the sides is taken off by sinh.
     """
     sx, cx, sy, cy = np.sin(pi * x), np.cos(pi * x), np.sin(4 * pi * y), np.cos(4 * pi * y)
     size = K**2 + 17 * pi**2
@@ -137,3 +137,6 @@ def _bessel(r: Array) -> Array:
     for k in range(1, ORDERS - 1):
         rows.append(rows[k - 1] + 2 * k / r * rows[k])
     return np.stack(rows)
+
+
+__all__ = ["boundary_error", "exact", "smooth", "source"]

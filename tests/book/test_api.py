@@ -17,7 +17,7 @@ NAMES = [name for name, _ in ENTRIES]
 MODULES = (  # what is public besides the names of pinnedu itself
     *("data", "derivatives", "plots", "problems", "reference", "theory", "trainers", "widgets"),
     *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "lorenz", "periodic")),
-    *(f"reference.{name}" for name in ("schroedinger", "spectral", "table")),
+    *(f"reference.{name}" for name in ("l_shape", "laplace_holes", "schroedinger", "screened_poisson", "spectral", "table")),
     *(f"theory.{name}" for name in ("acceleration", "bounds", "conditioning", "equivalence", "errors", "forecast", "fourier")),
     *(f"theory.{name}" for name in ("kernels", "losses", "newton", "operator", "regression", "tangent")),
 )
