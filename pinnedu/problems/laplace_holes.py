@@ -16,9 +16,9 @@ from pinnedu.reference import laplace_holes as reference
 def laplace_holes() -> Problem:
     """u_xx + u_yy = 0 on a square without four disks; u is 1 on the square's sides and 0 on the circles.
 
-    The square has the side 1 and the center 0, the disks the radius 0.1 and the centers (+-0.3, +-0.3). The example "Poisson2d-C" of Hao et al. (2023), PINNacle. The exact solution comes from the method of images, see
-    `pinnedu.reference.laplace_holes`. Fields: u. Coordinates: x, y. Parts: "outside", "hole 1" to "hole 4", and "surface",
-    all holes.
+    The square has the side 1 and the center 0, the disks the radius 0.1 and the centers (+-0.3, +-0.3). The example "Poisson2d-C"
+    of Hao et al. (2023), PINNacle. The exact solution comes from the method of images, see `pinnedu.reference.laplace_holes`.
+    Fields: u. Coordinates: x, y. Parts: "outside", "hole 1" to "hole 4", and "surface", all holes.
     """
     h, a = reference.HALF, reference.OFFSET
 

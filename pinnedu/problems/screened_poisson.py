@@ -19,9 +19,9 @@ from pinnedu.reference import screened_poisson as reference
 def screened_poisson() -> Problem:
     """-(u_xx + u_yy) + 64 u = 10 (17 + x^2 + y^2) sin(pi x) sin(4 pi y) on (-1, 1)^2 without four disks.
 
-    u is 0.2 on the square's sides and 1 on the circles. The example "PoissonBoltzmann2d" of Hao et al. (2023), PINNacle. The exact solution is a closed form with Bessel
-    functions about the holes, see `pinnedu.reference.screened_poisson`. Fields: u. Coordinates: x, y. Parts: "outside",
-    "hole 1" to "hole 4", and "surface", all holes.
+    u is 0.2 on the square's sides and 1 on the circles. The example "PoissonBoltzmann2d" of Hao et al. (2023), PINNacle. The
+    exact solution is a closed form with Bessel functions about the holes, see `pinnedu.reference.screened_poisson`. Fields: u.
+    Coordinates: x, y. Parts: "outside", "hole 1" to "hole 4", and "surface", all holes.
     """
 
     def exact(x: Tensor, y: Tensor) -> Any:
