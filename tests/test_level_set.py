@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pinnedu import MLP, Box, Domain, GaussNewton, LevelSet, On, Points, Problem, fit, plots
 
-SOME = settings(max_examples=15, deadline=None, derandomize=True, database=None)
+SOME = settings(max_examples=6, deadline=None, derandomize=True, database=None)
 SQUARE = Box(x=(-1, 1), y=(-1, 1))
 CENTERS = {"hole 1": (0.4, 0.4), "hole 2": (-0.4, -0.3)}
 HOLES = LevelSet(SQUARE, {name: (lambda x, y, a=a, b=b: 0.04 - (x - a) ** 2 - (y - b) ** 2) for name, (a, b) in CENTERS.items()})
@@ -63,30 +63,30 @@ def test_what_every_level_set_does(shape, method):
         assert not shape.contains(places + 1e-5 * normals, 0.0).any()
         assert shape.contains(places - 1e-5 * normals, 0.0).double().mean() > 0.9
         assert (shape.excess(places + 1e-5 * normals) / 1e-5 - 1).abs().median() < 1e-3
-    check_divergence(shape, 40, 1e-3)
+    check_divergence(shape, 20, 1e-3)
 
 
 def test_a_disk_by_its_function():
     disk = LevelSet(SQUARE, lambda x, y: x**2 + y**2 - 0.5)
     assert list(disk.parts) == ["surface", "boundary"]
-    assert disk.measure == pytest.approx(math.pi / 2, rel=1e-5)
-    assert disk.part("surface").measure == pytest.approx(2 * math.pi * 0.5**0.5, rel=1e-5)
+    assert disk.measure == pytest.approx(math.pi / 2, rel=1e-12)
+    assert disk.part("surface").measure == pytest.approx(2 * math.pi * 0.5**0.5, rel=1e-12)
     points, normals = disk.part("surface").sample(500, "sobol", generator=seeded())
     assert torch.allclose(points, 0.5**0.5 * normals, atol=1e-12)
     angles = torch.atan2(points[:, 1], points[:, 0])
     counts = torch.histc(angles, 10, -math.pi, math.pi)
     assert (counts - 50).abs().max() < 25  # uniform along the circle, not along an axis
     points, weights = disk.quadrature(20)
-    assert float(weights @ points[:, 0] ** 2) == pytest.approx(math.pi / 4 * 0.25, rel=1e-3)
+    assert float(weights @ points[:, 0] ** 2) == pytest.approx(math.pi / 4 * 0.25, rel=1e-10)
 
 
 def test_a_square_with_holes():
     assert list(HOLES.parts) == ["hole 1", "hole 2", "x low", "x high", "y low", "y high", "surface", "outside", "boundary"]
-    assert HOLES.measure == pytest.approx(4 - 2 * math.pi * 0.04, rel=1e-5)
+    assert HOLES.measure == pytest.approx(4 - 2 * math.pi * 0.04, rel=1e-12)
     lengths = {name: part.measure for name, part in HOLES.parts.items()}
-    assert lengths["hole 1"] == pytest.approx(0.4 * math.pi, rel=1e-4)
+    assert lengths["hole 1"] == pytest.approx(0.4 * math.pi, rel=1e-9)
     assert lengths["outside"] == pytest.approx(8)
-    assert lengths["boundary"] == pytest.approx(8 + 0.8 * math.pi, rel=1e-4)
+    assert lengths["boundary"] == pytest.approx(8 + 0.8 * math.pi, rel=1e-9)
     points, normals = HOLES.part("hole 2").sample(100, generator=seeded())
     center = torch.tensor(CENTERS["hole 2"], dtype=torch.float64)
     assert torch.allclose(points, center - 0.2 * normals, atol=1e-12)
@@ -154,7 +154,7 @@ def test_a_robin_problem_in_a_flower():
     ("f", "message"),
     [
         (lambda x, y: x + 5, "negative nowhere"),
-        (lambda x, y: x - y - 1.999, "less than 0.0001"),
+        (lambda x, y: x - y + 1.99, "less than 0.0001"),
         (lambda x, y: 3, "must return one number a point"),
         (lambda x, y: x * math.nan, "NaN or infinite"),
         (lambda x, z: x, "asks for 'z'"),
@@ -179,7 +179,7 @@ def test_functions_that_are_none(f, message):
         (lambda: HOLES.part("hole 3"), "the parts of .* are hole 1, hole 2"),
         (lambda: HOLES.quadrature(3, "midpoint"), "choose one of"),
         (lambda: HOLES.quadrature(10**7), "too many nodes"),
-        (lambda: HOLES.part("surface").quadrature(10**8), "has too many"),
+        (lambda: HOLES.part("surface").quadrature(10**8), "too many nodes"),
         (lambda: HOLES.contains(torch.zeros(2, 3)), "must be a tensor"),
     ],
 )

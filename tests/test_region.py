@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinnedu import MLP, Adam, Box, Domain, GaussNewton, On, Points, Problem, Region, fit, plots, relative_error
+from pinnedu import MLP, Box, Domain, GaussNewton, On, Points, Problem, Region, fit, plots, relative_error
 
 L = shapely.Polygon([(-1, -1), (1, -1), (1, 0), (0, 0), (0, 1), (-1, 1)])
 FRAME = Region(shapely.box(0, 0, 3, 2) - shapely.box(1, 0.5, 2, 1.5))
@@ -161,12 +161,10 @@ def test_a_flux_problem_with_a_hole_is_solved_and_judged_inside():
         },
         exact=lambda x, y: torch.log(x**2 + y**2) / 2,
     )
-    run = fit(MLP(problem, (16, 16)), problem, optimizer=GaussNewton(), steps=40, seed=0, points=Points(400, 80))
-    assert run.error < 1e-2
+    run = fit(MLP(problem, (16, 16)), problem, optimizer=GaussNewton(), steps=30, seed=0, points=Points(400, 80, adaptive=0.2))
+    assert run.error < 3e-2
     assert ring.contains(ring.evaluation_points()).all()
     assert run.error == relative_error(run.model, problem, ring.evaluation_points())
-    adapted = fit(run.model, problem, optimizer=Adam(), steps=2, points=Points(50, 20, adaptive=0.5), progress=False)
-    assert adapted.error < 2e-2
     values = plots.solution(run).axes[0].images[0].get_array()
     assert np.ma.getmaskarray(values).mean() == pytest.approx(math.pi * 0.09 / 4, abs=0.01)
     assert [len(line.get_xdata()) for line in plots.cuts(run, y=(0.0,)).axes[0].lines] == [401, 401]
