@@ -115,7 +115,7 @@ class Domain(Protocol):
 
     def part(self, name: str, what: str = "The part") -> Part:
         """A piece of the boundary by its name; raises ValueError, with the names there are, if there is none."""
-        if name not in self.parts:
+        if not isinstance(name, str) or name not in self.parts:
             raise ValueError(f"{what} names {shown(name)}, but the parts of {self!r} are {', '.join(self.parts)}.")
         return self.parts[name]
 
@@ -420,4 +420,4 @@ def check_coordinate(name: object) -> None:
     """Raise ValueError unless a coordinate can have that name."""
     good = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
     if not good or name in RESERVED or str(name).startswith("_"):
-        raise ValueError(f"The coordinate name {name!r} is reserved: choose another, such as 'x' or 's'.")
+        raise ValueError(f"The coordinate name {shown(name)} is reserved: choose another, such as 'x' or 's'.")

@@ -143,6 +143,7 @@ class Product(Shape):
 
     def face(self, fixed: Mapping[str, float], what: str = "The face") -> Part:
         """Where coordinates of one factor are fixed, such as ``{"t": 0}``."""
+        require(isinstance(fixed, Mapping) and len(fixed) > 0, what, 'fixed coordinates such as {"t": 0}', fixed)
         self.check_names(fixed, what)
         owners = [i for i, factor in enumerate(self.factors) if set(fixed) <= set(factor.names)]
         if not owners:

@@ -8,7 +8,21 @@ import pytest
 import shapely
 import torch
 
-from pinnedu import MLP, Ball, Box, Dirichlet, Distance, GaussNewton, LevelSet, On, PointCloud, Points, Problem, Region, fit
+from pinnedu import (
+    MLP,
+    Ball,
+    Box,
+    Dirichlet,
+    Distance,
+    GaussNewton,
+    LevelSet,
+    On,
+    PointCloud,
+    Points,
+    Problem,
+    Region,
+    fit,
+)
 from pinnedu.jacobian import jacobian
 
 L = Region(shapely.Polygon([(-1, -1), (1, -1), (1, 0), (0, 0), (0, 1), (-1, 1)]))

@@ -118,7 +118,7 @@ def test_five_dimensions():
 def test_pieces_of_a_line():
     line = LevelSet(Box(x=(0, 3)), lambda x: torch.sin(math.pi * x))
     assert line.measure == pytest.approx(1.0, abs=1e-12)
-    points, normals = line.part("surface").sample(9)
+    points, _ = line.part("surface").sample(9)
     assert sorted(points[:, 0].round(decimals=9).tolist()) == [0, 1, 2]
     points, weights = line.quadrature(4)
     assert float(weights @ points[:, 0] ** 3) == pytest.approx((16 - 1) / 4, rel=1e-12)
