@@ -258,7 +258,12 @@ class Periodic(Condition):
     def check(self, name: str, scope: Scope) -> None:
         scope.domain.check_names((self.coordinate,), f"The condition {name!r}")
         for end in scope.domain.bounds[self.coordinate]:
-            scope.domain.face({self.coordinate: end}, f"The condition {name!r}")
+            face = scope.domain.face({self.coordinate: end}, f"The condition {name!r}")
+            other = sum(scope.domain.bounds[self.coordinate]) - end
+            points, _ = face.sample(16, generator=_fixed())
+            points[:, scope.domain.names.index(self.coordinate)] = other
+            if not scope.domain.contains(points).all():
+                raise ValueError(f"The condition {name!r} ties two faces of {scope.domain!r} that are not the same.")
         for quantity in self.fields or ():
             if quantity not in scope.quantities:
                 raise ValueError(
