@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -167,9 +168,8 @@ def test_a_computed_solution_meets_the_conditions(name):
 
 @pytest.mark.parametrize("name", ["laplace_holes", "screened_poisson", "l_shape", "l_shape_singular"])
 def test_training_on_a_shape_lowers_the_loss(name):
-    made = problem(name)
-    inside = made.domain.evaluation_points(500)
-    assert made.domain.contains(inside).all()
+    made = replace(problem(name), exact=None)  # what it costs is paid elsewhere
+    assert made.domain.contains(made.domain.evaluation_points(500)).all()
     model = MLP(made, (16,), seed=0)
     run = fit(model, made, optimizer=GaussNewton(), steps=10, seed=0, points=Points(150, 60))
     assert run.history["loss"][-1] < 0.9 * run.history["loss"][0]
