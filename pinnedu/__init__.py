@@ -14,10 +14,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "pinnedu.ball": ("Ball",),
     "pinnedu.conditions": ("Integral", "On", "Periodic"),
+    "pinnedu.distance": ("Dirichlet", "Distance"),
     "pinnedu.domain": ("Box", "Domain"),
     "pinnedu.exercises": ("check",),
+    "pinnedu.level_set": ("LevelSet",),
     "pinnedu.observations": ("At", "Observed"),
+    "pinnedu.point_cloud": ("PointCloud",),
     "pinnedu.problem": ("Problem",),
+    "pinnedu.product": ("Product", "Shape"),
+    "pinnedu.region": ("Region",),
     "pinnedu.sampling": ("Points",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.recipe": ("Solution", "solve"),
@@ -42,12 +47,17 @@ if TYPE_CHECKING:
     from pinnedu import data, derivatives, plots, problems, reference, theory, widgets
     from pinnedu.ball import Ball
     from pinnedu.conditions import Integral, On, Periodic
+    from pinnedu.distance import Dirichlet, Distance
     from pinnedu.domain import Box, Domain
     from pinnedu.exercises import check
+    from pinnedu.level_set import LevelSet
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
     from pinnedu.observations import At, Observed
+    from pinnedu.point_cloud import PointCloud
     from pinnedu.problem import Problem
+    from pinnedu.product import Product, Shape
     from pinnedu.recipe import Solution, solve
+    from pinnedu.region import Region
     from pinnedu.sampling import Points
     from pinnedu.scales import Scales
     from pinnedu.sweeps import Trial, sweep

@@ -12,13 +12,12 @@ from torch import Tensor
 
 from pinnedu.checks import as_number, is_whole, one_of, require, shown
 from pinnedu.device import check_dtype, move
-from pinnedu.domain import Domain, Part, check_coordinate
+from pinnedu.domain import Part, check_coordinate
+from pinnedu.product import RULES, Shape
 from pinnedu.sampling import check_nodes, check_sampling, unit_points
 
-RULES = ("gauss-legendre", "monte-carlo", "sobol")
 
-
-class Ball(Domain):
+class Ball(Shape):
     """All points within a radius of a center. The one part of its boundary is the sphere, "boundary".
 
     Parameters
@@ -102,9 +101,17 @@ class Ball(Domain):
         """
         check_sampling(n, method, generator)
         check_dtype(dtype)
-        unit = self._cube(n, self.dim + 1, method, generator)
-        points = self.center + self.radius * (unit[:, :1] ** (1 / self.dim) * _directions(unit[:, 1:]))
-        return move(points, device, dtype)
+        return move(self.unfold(self._cube(n, self.cube, method, generator)), device, dtype)
+
+    @property
+    def cube(self) -> int:  # type: ignore[override]
+        """One coordinate for the radius, d for the direction."""
+        return self.dim + 1
+
+    def unfold(self, unit: Tensor) -> Tensor:
+        """Points of the unit cube (N, d + 1) as points of the ball."""
+        unit = unit.clamp(1e-16, 1 - 1e-16)
+        return self.center + self.radius * (unit[:, :1] ** (1 / self.dim) * _directions(unit[:, 1:]))
 
     @staticmethod
     def _cube(n: int, dim: int, method: str, generator: torch.Generator | None) -> Tensor:
@@ -116,7 +123,7 @@ class Ball(Domain):
     def quadrature(
         self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Nodes and weights of a rule, see :meth:`Domain.quadrature`.
+        """Nodes and weights of a rule, see :meth:`pinnedu.Domain.quadrature`.
 
         "gauss-legendre" is the product of Gauss rules along the radius and the angles, exact for polynomials of
         degree 2n - 1; it has 2 n^d nodes. "monte-carlo" and "sobol" are random, with equal weights.

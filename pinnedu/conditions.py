@@ -104,12 +104,13 @@ class Condition(Protocol):
 
 
 class On(Condition):
-    """An equation on a part of the boundary, or where coordinates are fixed.
+    """An equation on a part of the boundary, where coordinates are fixed, or in a smaller domain.
 
     Parameters
     ----------
-    part : str, optional
-        A part of the domain's boundary by its name, see ``domain.parts``: "x low", "boundary".
+    part : str, Domain or Part, optional
+        A part of the domain's boundary by its name, see ``domain.parts``: "x low", "boundary". Or a set of one's own: a domain
+        with the same coordinates, for an equation that holds there only, or a part of one, such as ``disk.part("boundary")``.
     equation : callable
         Gets fields, coordinates and unknowns by name; returns what shall vanish, shape (N,), or a
         tuple or list of such. On a part ``u.n`` is the derivative along the outward normal, and ``n`` the normal itself,
@@ -123,22 +124,39 @@ class On(Condition):
 
     >>> walls = On(x=0, equation=lambda u: u), On(x=0, equation=lambda u: u.x), On(x=0, equation=lambda u: u.x + u)
     >>> insulated = On("boundary", equation=lambda u: u.n)
+
+    Two materials with fields of their own, and what ties them where they meet:
+
+    >>> core = Ball((0, 0), 0.5)
+    >>> within = On(core, equation=lambda a: 3 * a.laplacian() + 1)
+    >>> interface = On(core.part("boundary"), equation=lambda a, b: (a - b, 3 * a.n - b.n))
     """
 
-    def __init__(self, part: str | None = None, /, *, equation: Equation, **fixed: float) -> None:
+    def __init__(self, part: str | Domain | Part | None = None, /, *, equation: Equation, **fixed: float) -> None:
         if (part is None) == (not fixed):
             raise ValueError('On needs a coordinate to fix, such as On(t=0, equation=...), or a part, On("boundary", ...).')
-        require(part is None or isinstance(part, str), "The part", 'a name such as "boundary"', part)
+        good = part is None or isinstance(part, str) or (isinstance(part, Domain | Part) and not isinstance(part, type))
+        require(good, "The part", 'a name such as "boundary", a Domain or a part of one', part)
         self.part, self.equation, self.fixed = part, equation, fixed
-        self.normal = part is not None or (callable(equation) and "n" in parameters(equation))
+        asks = callable(equation) and "n" in parameters(equation)
+        self.normal = isinstance(part, str | Part) or asks
 
     def __repr__(self) -> str:
-        where = [repr(self.part)] if self.part else [f"{name}={value!r}" for name, value in self.fixed.items()]
+        where = [f"{name}={value!r}" for name, value in self.fixed.items()] if self.part is None else [repr(self.part)]
         return f"On({', '.join(where)})"
 
     def set(self, domain: Domain, what: str = "The condition") -> Part:
         """Where it holds."""
-        return domain.face(self.fixed, what) if self.part is None else domain.part(self.part, what)
+        if self.part is None:
+            return domain.face(self.fixed, what)
+        if isinstance(self.part, str):
+            return domain.part(self.part, what)
+        if not isinstance(self.part, Domain):
+            width = self.part.sample(1, generator=_fixed())[0].shape[1]
+            require(width == domain.dim, f"The part of {what}", f"one of {domain.dim} coordinates", self.part)
+            return self.part
+        require(self.part.names == domain.names, f"The domain of {what}", f"of {', '.join(domain.names)}", self.part)
+        return Inside(self.part)
 
     def columns(self, domain: Domain) -> tuple[str, ...]:
         return tuple(f"n.{name}" for name in domain.names) if self.normal else ()
@@ -169,6 +187,27 @@ class On(Condition):
         points, normals = self.set(domain).sample(2 * domain.dim)
         axis = domain.names.index(coordinate)
         return tuple(sorted(set(points[normals[:, axis].abs() > 1 - SINGLE, axis].tolist())))
+
+
+class Inside:
+    """A domain as a set of a condition, a :class:`pinnedu.domain.Part` without normals."""
+
+    normal = False
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain, self.dim, self.measure = domain, domain.dim, domain.measure
+
+    def sample(
+        self, n: int, method: str = "uniform", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        points = self.domain.sample(n, method, generator=generator)
+        return points, torch.full_like(points, torch.nan)
+
+    def quadrature(
+        self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        points, weights = self.domain.quadrature(n, rule, generator=generator)
+        return points, torch.full_like(points, torch.nan), weights
 
 
 def with_normal(arguments: Arguments, data: Tensor, scope: Scope) -> Arguments:
@@ -219,7 +258,12 @@ class Periodic(Condition):
     def check(self, name: str, scope: Scope) -> None:
         scope.domain.check_names((self.coordinate,), f"The condition {name!r}")
         for end in scope.domain.bounds[self.coordinate]:
-            scope.domain.face({self.coordinate: end}, f"The condition {name!r}")
+            face = scope.domain.face({self.coordinate: end}, f"The condition {name!r}")
+            other = sum(scope.domain.bounds[self.coordinate]) - end
+            points, _ = face.sample(16, generator=_fixed())
+            points[:, scope.domain.names.index(self.coordinate)] = other
+            if not scope.domain.contains(points).all():
+                raise ValueError(f"The condition {name!r} ties two faces of {scope.domain!r} that are not the same.")
         for quantity in self.fields or ():
             if quantity not in scope.quantities:
                 raise ValueError(

@@ -21,6 +21,7 @@ RESERVED = {"d", "on", "laplacian", "value", "interior", "request", "points"}
 SINGLE = torch.finfo(torch.float32).eps
 
 
+@runtime_checkable
 class Part(Protocol):
     """A piece of the boundary, or where some coordinates are fixed: points of it, with outward unit normals."""
 
@@ -114,7 +115,7 @@ class Domain(Protocol):
 
     def part(self, name: str, what: str = "The part") -> Part:
         """A piece of the boundary by its name; raises ValueError, with the names there are, if there is none."""
-        if name not in self.parts:
+        if not isinstance(name, str) or name not in self.parts:
             raise ValueError(f"{what} names {shown(name)}, but the parts of {self!r} are {', '.join(self.parts)}.")
         return self.parts[name]
 
@@ -173,6 +174,14 @@ class Face:
     ) -> tuple[Tensor, Tensor, Tensor]:
         points, weights = self.box.quadrature(n, rule, fixed=self.fixed, generator=generator)
         return points, self.outward.expand_as(points), weights
+
+    def meeting(self, other: Part) -> Tensor | None:
+        """Some points that it has in common with another face of the box; None where there are none."""
+        same = isinstance(other, Face) and self.box == other.box and self.fixed != other.fixed
+        both = {**other.fixed, **self.fixed} if isinstance(other, Face) else {}
+        if not same or any(both[name] != value for name, value in getattr(other, "fixed", {}).items()):
+            return None
+        return self.box.sample(9, fixed=both, generator=torch.Generator().manual_seed(0))
 
 
 class Union:
@@ -411,4 +420,4 @@ def check_coordinate(name: object) -> None:
     """Raise ValueError unless a coordinate can have that name."""
     good = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
     if not good or name in RESERVED or str(name).startswith("_"):
-        raise ValueError(f"The coordinate name {name!r} is reserved: choose another, such as 'x' or 's'.")
+        raise ValueError(f"The coordinate name {shown(name)} is reserved: choose another, such as 'x' or 's'.")

@@ -88,8 +88,7 @@ def solution(
         figure, axes = _axes(ax)
         _draw(axes, problem, _values(model, problem, name, at), at, name, "viridis")
         if points is not None:
-            free = _free(problem, at)
-            columns = [points[:, problem.domain.names.index(c)].cpu() for c in (free[::-1] if len(free) == 2 else free)]
+            columns = [points[:, problem.domain.names.index(c)].cpu() for c in _across(problem, at)]
             if len(columns) == 2:
                 axes.plot(*columns, ".", color="white", markersize=1.5, alpha=0.8)
     return figure
@@ -216,6 +215,16 @@ def _free(problem: Problem, at: Mapping[str, float] | None) -> list[str]:
     return free
 
 
+def _across(problem: Problem, at: Mapping[str, float] | None) -> list[str]:
+    """The free coordinates as they are drawn, first the one to the right: in a box the last one, which may be the time.
+
+    A shape in space is seen as it is, its first coordinate to the right.
+    """
+    free = _free(problem, at)
+    turned = isinstance(problem.domain, Box) or free[-1] == "t"
+    return free[::-1] if turned else free
+
+
 def _bounds(problem: Problem) -> Box:
     """The smallest box around the domain."""
     return Box(**problem.domain.bounds)
@@ -252,13 +261,14 @@ def _draw(
     cmap: str,
     limits: tuple[float, float] | tuple[None, None] = (None, None),
 ) -> None:
-    """Draw a curve or a map, with time (the last coordinate) to the right."""
+    """Draw a curve or a map."""
     free = _free(problem, at)
     if len(free) == 1:
         axes.plot(np.linspace(*problem.domain.bounds[free[0]], len(values)), values)
         axes.set(xlabel=free[0], title=title)
         return
-    up, right = free
+    right, up = _across(problem, at)
+    values = values if (up, right) == tuple(free) else values.T
     extent = (*problem.domain.bounds[right], *problem.domain.bounds[up])
     aspect: Any = "auto" if np.isfinite(values).all() else "equal"  # a shape looks like itself
     image = axes.imshow(values, origin="lower", aspect=aspect, extent=extent, cmap=cmap, vmin=limits[0], vmax=limits[1])

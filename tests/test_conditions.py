@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from math import pi
 
 import pytest
 import torch
 
-from pinnedu import LBFGS, MLP, Box, GaussNewton, Integral, On, Periodic, Points, Problem, fit
+from pinnedu import LBFGS, MLP, Box, GaussNewton, Integral, LevelSet, On, Periodic, Points, Problem, fit
 from pinnedu.jacobian import jacobian
 
 SQUARE = Box(x=(0, 1), y=(0, 2))
@@ -96,6 +97,28 @@ def test_periodic_by_an_equation(formula, tie, closed_form):
     found, _ = residual(Periodic("x", equation=tie), closed_form(formula), unknowns={"k": 1.0})
     assert found.abs().max() < 1e-12
     assert len(found) % 40 == 0
+
+
+def test_a_wave_that_comes_back_with_another_phase(closed_form):
+    """Bloch's condition, u(1) = exp(i k) u(0), for real and imaginary parts."""
+    k = 0.7
+    turned = lambda left, right: (
+        right.u - math.cos(k) * left.u + math.sin(k) * left.v,
+        right.v - math.sin(k) * left.u - math.cos(k) * left.v,
+    )
+    model = closed_form(lambda x, y: torch.cos(k * x), lambda x, y: torch.sin(k * x))
+    assert residual(Periodic("x", equation=turned), model, fields=("u", "v"))[0].abs().max() < 1e-14
+    assert residual(Periodic("x", fields=("u",)), model, fields=("u", "v"))[0].abs().max() > 0.1
+
+
+def test_faces_that_are_tied_must_be_the_same(closed_form):
+    """A strip with a hole can be periodic, a trapezoid cannot."""
+    box = Box(x=(-1, 1), y=(-1, 1))
+    strip = LevelSet(box, lambda x, y: 0.1 - x**2 - y**2)
+    model = closed_form(lambda x, y: torch.cos(pi * x) + y)
+    assert residual(Periodic("x"), model, strip)[0].abs().max() < 1e-13
+    with pytest.raises(ValueError, match="ties two faces of .* that are not the same"):
+        Problem(LevelSet(box, lambda x, y: y - x / 2), {}, {"a": Periodic("x")})
 
 
 @pytest.mark.parametrize(

@@ -25,20 +25,26 @@ from pinnedu import (
     Ball,
     Box,
     Causal,
+    Dirichlet,
+    Distance,
     FourierFeatures,
     GaussNewton,
     GradientBalance,
     GradientDescent,
     HardConstraint,
     Integral,
+    LevelSet,
     ModifiedMLP,
     Normalize,
     Observed,
     On,
     Periodic,
     PeriodicEmbedding,
+    PointCloud,
     Points,
     Problem,
+    Product,
+    Region,
     SelfScaledBroyden,
     TangentKernelBalance,
     curriculum,
@@ -103,6 +109,9 @@ def heat(**options):
 
 
 HEAT = heat()
+PLATE = Region("POLYGON ((0 0, 1 0, 1 1, 0 1, 0 0))")
+TUBE = PLATE * Box(s=(0, 1))
+DISK = LevelSet(BOX, lambda x, t: x**2 + t**2 - 0.5, resolution=10)
 SAMPLE = HEAT.sample(Points(4, 2))
 NETWORK = MLP(HEAT, hidden=(3,))
 
@@ -232,6 +241,26 @@ CALLS = {
     "Ball around a center": (Ball, {"center": {"x": 0.5, "y": 1}, "radius": 2.0}),
     "Ball.quadrature": (Ball(2).quadrature, {"n": 2, "rule": "sobol", "generator": None}),
     "Ball.boundary": (Ball(2).parts["boundary"].sample, {"n": 2, "method": "sobol", "generator": None}),
+    "Region": (Region, {"geometry": PLATE.geometry, "x": "x", "y": "y", "parts": {"left": lambda x: x == 0}}),
+    "Region.sample": (PLATE.sample, {"n": 3, "method": "sobol", "generator": None, **DOUBLE}),
+    "Region.contains": (PLATE.contains, {"points": torch.zeros(3, 2), "slack": 1e-9}),
+    "Region.quadrature": (PLATE.quadrature, {"n": 2, "rule": "sobol", "generator": None}),
+    "Region.boundary": (PLATE.parts["boundary"].quadrature, {"n": 2, "rule": "gauss-legendre", "generator": None}),
+    "LevelSet": (LevelSet, {"box": BOX, "f": lambda x, t: x**2 + t**2 - 0.5, "resolution": 10}),
+    "LevelSet.sample": (DISK.sample, {"n": 3, "method": "grid", "generator": None, **DOUBLE}),
+    "LevelSet.face": (DISK.face, {"fixed": {"x": 0.25}, "what": "The face"}),
+    "LevelSet.quadrature": (DISK.quadrature, {"n": 2, "rule": "gauss-legendre", "generator": None}),
+    "LevelSet.surface": (DISK.parts["surface"].sample, {"n": 2, "method": "latin", "generator": None}),
+    "PointCloud": (
+        PointCloud,
+        {"points": [[0, 0], [1, 1], [0, 1]], "normals": None, "weights": None, "names": ("x", "y"), "parts": None},
+    ),
+    "PointCloud.from_mesh": (PointCloud.from_mesh, {"mesh": "nowhere.vtk", "names": None}),
+    "Product": (lambda one, two: Product(one, two).parts, {"one": PLATE, "two": Box(s=(0, 1))}),
+    "Product.quadrature": (TUBE.quadrature, {"n": 2, "rule": "sobol", "generator": None}),
+    "Product.face": (TUBE.face, {"fixed": {"s": 0}, "what": "The face"}),
+    "Distance": (Distance, {"domain": PLATE, "part": "outside", "order": 1}),
+    "Dirichlet": (Dirichlet, {"model": NETWORK, "problem": HEAT, "order": 1, "u": {"t low": lambda x: x, "x low": 0.0}}),
     "Box.part": (BOX.part, {"name": "boundary"}),
     "Box.boundary": (BOX.parts["boundary"].quadrature, {"n": 2, "rule": "midpoint", "generator": None}),
     "Ball.contains": (Ball(2).contains, {"points": torch.zeros(3, 2), "slack": 1e-9}),

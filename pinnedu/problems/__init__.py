@@ -13,6 +13,8 @@ from pinnedu.problems.inverse_diffusivity import inverse_diffusivity
 from pinnedu.problems.korteweg_de_vries import korteweg_de_vries
 from pinnedu.problems.kovasznay import kovasznay
 from pinnedu.problems.kuramoto_sivashinsky import kuramoto_sivashinsky
+from pinnedu.problems.l_shape import l_shape
+from pinnedu.problems.laplace_holes import laplace_holes
 from pinnedu.problems.lorenz import lorenz
 from pinnedu.problems.navier_stokes import navier_stokes
 from pinnedu.problems.poisson import poisson
@@ -20,6 +22,7 @@ from pinnedu.problems.poisson_ball import poisson_ball
 from pinnedu.problems.poisson_cube import poisson_cube
 from pinnedu.problems.poisson_multiscale import poisson_multiscale
 from pinnedu.problems.schroedinger import schroedinger
+from pinnedu.problems.screened_poisson import screened_poisson
 from pinnedu.problems.wave import wave
 
 __all__ = [
@@ -37,6 +40,8 @@ __all__ = [
     "korteweg_de_vries",
     "kovasznay",
     "kuramoto_sivashinsky",
+    "l_shape",
+    "laplace_holes",
     "lorenz",
     "navier_stokes",
     "poisson",
@@ -44,5 +49,6 @@ __all__ = [
     "poisson_cube",
     "poisson_multiscale",
     "schroedinger",
+    "screened_poisson",
     "wave",
 ]

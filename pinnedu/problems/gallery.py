@@ -1,7 +1,7 @@
 """The gallery: problems on which a recipe is judged, what the literature reached on them, and what is aimed at.
 
 Problems with an even number, and Burgers' equation, may be looked at while a recipe is made. The odd ones are for its
-trial: nothing is chosen by their results. Numbers 9 to 11 have holes and corners and are not here yet.
+trial: nothing is chosen by their results.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from pinnedu.problems.inverse_diffusivity import inverse_diffusivity
 from pinnedu.problems.korteweg_de_vries import korteweg_de_vries
 from pinnedu.problems.kovasznay import kovasznay
 from pinnedu.problems.kuramoto_sivashinsky import kuramoto_sivashinsky
+from pinnedu.problems.l_shape import l_shape
+from pinnedu.problems.laplace_holes import laplace_holes
 from pinnedu.problems.lorenz import TRUTH, lorenz
 from pinnedu.problems.poisson_cube import poisson_cube
 from pinnedu.problems.poisson_multiscale import poisson_multiscale
 from pinnedu.problems.schroedinger import schroedinger
+from pinnedu.problems.screened_poisson import screened_poisson
 from pinnedu.problems.wave import wave
 from pinnedu.trainers.record import relative_error
 
@@ -103,6 +106,10 @@ GALLERY: tuple[Exhibit, ...] = (
     Exhibit(7, "helmholtz", helmholtz, 2.0e-9, "SPRING, 540 s", 1e-8, 120),
     Exhibit(7, "helmholtz_high", partial(helmholtz, 6, 6, 10.0), None, "", 1e-4, 300),
     Exhibit(8, "poisson_multiscale", poisson_multiscale, 4.5e-14, "DSGNAR, 281 s on an H100", 1e-4, 300),
+    Exhibit(9, "laplace_holes", laplace_holes, 1.2e-2, "PINNacle, table 3", 1e-5, 120),
+    Exhibit(10, "screened_poisson", screened_poisson, 1.4e-2, "PINNacle, table 3", 1e-3, 300),
+    Exhibit(11, "l_shape", l_shape, None, "", 1e-2, 300),
+    Exhibit(11, "l_shape_singular", partial(l_shape, "singular"), None, "", 1e-2, 300),
     Exhibit(12, "cavity", cavity, 1.1e-4, "DSGNAR, 403 s on an H100", 1e-4, 300),
     Exhibit(12, "cavity_parabolic", partial(cavity, "parabolic"), 3.6e-2, "PINNacle, table 3", 1e-3, 300),
     Exhibit(13, "kovasznay", kovasznay, 1e-7, "about, several", 1e-7, 120),
@@ -116,4 +123,4 @@ GALLERY: tuple[Exhibit, ...] = (
     ),
     Exhibit(18, "lorenz", lorenz, None, "", 1e-4, 300, unknowns=TRUTH),
 )
-"""The problems in their order, without 9 to 11."""
+"""The problems in their order."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pinnedu.checks import require
+from pinnedu.corners import conflicts
 from pinnedu.derivatives import Engine
 from pinnedu.device import out_of_memory
 from pinnedu.models import MLP
@@ -350,7 +351,8 @@ class _Run:
         error = None
         with self.judging():
             if not self.trouble:
-                self.warnings += [doubt for doubt in (self.judge.overfitted(), *self.standstill(history)) if doubt]
+                doubts = (self.judge.overfitted(), *self.standstill(history), *conflicts(problem))
+                self.warnings += [doubt for doubt in doubts if doubt]
             error = relative_error(self.model, problem) if problem.exact is not None else None
         run = Fit(
             self.model,

@@ -16,8 +16,8 @@ ENTRIES = [(name, kind) for kind, name in ENTRY.findall(PAGE.read_text(encoding=
 NAMES = [name for name, _ in ENTRIES]
 MODULES = (  # what is public besides the names of pinnedu itself
     *("data", "derivatives", "plots", "problems", "recipe", "reference", "theory", "trainers", "widgets"),
-    *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "lorenz", "marching")),
-    *(f"reference.{name}" for name in ("periodic", "schroedinger", "spectral", "table")),
+    *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "l_shape", "laplace_holes", "lorenz")),
+    *(f"reference.{name}" for name in ("marching", "periodic", "schroedinger", "screened_poisson", "spectral", "table")),
     *(f"theory.{name}" for name in ("acceleration", "bounds", "conditioning", "equivalence", "errors", "forecast", "fourier")),
     *(f"theory.{name}" for name in ("diagnosis", "kernels", "linearity", "losses", "newton", "operator", "patient")),
     *(f"theory.{name}" for name in ("regression", "symptoms", "tangent", "trial")),
