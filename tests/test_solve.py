@@ -17,7 +17,9 @@ from pinnedu.recipe import (
     Corrected,
     Watch,
     amplification,
+    explodes,
     forward,
+    growth,
     is_linear,
     looked_at,
     periodic_coordinates,
@@ -121,7 +123,7 @@ def test_a_corrected_model_moves_its_correction_alone():
         ({"l": On(x=0, equation=lambda u: u.x), "r": On(x=1, equation=lambda u: u.x)}, "do not determine one solution"),
         (
             {"l": On(x=0, equation=lambda u: u), "r": On(x=1, equation=lambda u: u), "s": On(x=1, equation=lambda u: u - 1)},
-            "No function satisfies all .* contradict",
+            "most of it in .*: either conditions contradict each other",
         ),
     ],
 )
@@ -129,6 +131,46 @@ def test_what_cannot_be_solved_ends_with_a_sentence(conditions, sentence):
     found = run(Problem(Box(x=(0, 1)), {"poisson": lambda u, x: u.xx + torch.sin(2 * pi * x)}, conditions), 24)
     assert any(re.search(sentence, said) for said in found.warnings)
     assert found.error_estimate > 0.05
+
+
+RODS = {
+    "start": On(t=0, equation=lambda u, x: u - torch.sin(x)),
+    "left": On(x=0, equation=lambda u: u),
+    "right": On(x=pi, equation=lambda u: u),
+}
+
+
+@pytest.mark.parametrize(
+    ("equation", "conditions", "ill"),
+    [
+        (lambda u: u.t - u.xx, RODS, False),
+        (lambda u: u.t + u.xx, RODS, True),  # heat backward in time
+        (lambda u: -u.t - u.xx, RODS, True),
+        (lambda u, t: (1 + t) * (u.t + 0.1 * u.xx) + torch.sin(t), RODS, True),
+        (lambda u: u.tt + u.xx, {**RODS, "speed": On(t=0, equation=lambda u: u.t)}, True),  # Laplace as an evolution
+        (lambda u: u.tt - u.xx, {**RODS, "speed": On(t=0, equation=lambda u: u.t)}, False),
+        (lambda u: u.t + 30 * u.x, RODS, False),
+        (lambda u: u.t + u * u.x - 0.01 * u.xx, RODS, False),
+        (lambda u: u.t + u * u.x + u.xx + u.xxxx, RODS, False),  # long waves grow, short ones fade
+        (lambda u: u.t + u * u.x + u.xxx, RODS, False),
+        (lambda u: u.t - 1e-4 * u.xx - 5 * u + 5 * u**3, RODS, False),
+        (lambda u: u.t + u * u.x + u.xx - 1e-9 * u, RODS, True),
+    ],
+)
+def test_what_explodes_is_told_from_what_does_not(equation, conditions, ill):
+    problem = Problem(Box(x=(0, pi), t=(0, 1)), {"equation": equation}, conditions)
+    assert explodes(problem, forward(problem), looked_at(problem)) is ill
+
+
+def test_heat_backward_in_time_ends_with_a_sentence():
+    found = run(Problem(Box(x=(0, pi), t=(0, 1)), {"heat": lambda u: u.t + u.xx}, RODS), 12)
+    assert any("ill-posed forward in t" in said for said in found.warnings)
+    assert found.error_estimate >= 1
+
+
+def test_the_rate_of_a_wave_is_that_of_theory():
+    problem = Problem(Box(x=(0, pi), t=(0, 1)), {"heat": lambda u: 2 * u.t - 3 * u.xx - 5 * u + 7}, RODS)
+    assert growth(problem, "t", problem.domain.sample(20), 2) == pytest.approx((5 - 3 * 16) / 2, rel=1e-6)
 
 
 def test_amplification_of_a_well_posed_problem_is_moderate():

@@ -2,7 +2,9 @@
 
 from pinnedu.recipe.look import (
     amplification,
+    explodes,
     forward,
+    growth,
     is_linear,
     looked_at,
     periodic_coordinates,
@@ -21,7 +23,9 @@ __all__ = [
     "Solution",
     "Watch",
     "amplification",
+    "explodes",
     "forward",
+    "growth",
     "is_linear",
     "looked_at",
     "periodic_coordinates",

@@ -21,6 +21,9 @@ from pinnedu.trainers.weights import kernel_traces
 LOOKED = 256  # points of each set that are looked at
 SLOW = 1.4  # radians over the domain's length: where conditions are missing, slow functions show it
 SEEN = 1e-7
+RIPPLE = 1e-6  # the size of a wave that a nonlinear equation takes for a linear one's
+TURNS = 40  # of a wave that is fast for any domain; and of one four times as fast
+EXPLODES = 20.0  # a wave that grows by e^20 while the problem lasts
 SHIFT = 1e-3  # the share of a domain's length by which they are moved to see how fast something varies
 
 
@@ -127,6 +130,57 @@ def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample) -
     kept = sizes > SEEN * sizes[0]  # what is a function of its own, beside the others
     smallest = torch.linalg.svdvals(residuals @ (directions[kept] / sizes[kept, None]).T)[-1]
     return 1 / max(float(smallest), 1e-300)
+
+
+class _Ripple(nn.Module):
+    """A small wave cos(k.x - shift) times tau^order / order!, where tau is zero at each point and grows as time does."""
+
+    def __init__(self, wave: Tensor, axis: int, order: int, shift: float) -> None:
+        super().__init__()
+        self.wave, self.axis, self.order, self.shift = wave, axis, order, shift
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Its value and derivatives at each of the points, (N, d) -> (N, 1)."""
+        tau = points[:, self.axis] - points[:, self.axis].detach()
+        return (RIPPLE * torch.cos(points @ self.wave - self.shift) * tau**self.order / math.factorial(self.order))[:, None]
+
+
+def growth(problem: Problem, time: str, points: Tensor, turns: int) -> float:
+    """The rate at which a small wave grows that turns so often along each coordinate but time: the largest at all points.
+
+    Put into a linear equation, e^(st + ikx) leaves c_2 s^2 + c_1 s + c_0 = 0, and c_m is what a wave times tau^m / m! leaves. A
+    nonlinear equation is taken near zero. NaN unless there is one equation of one field.
+    """
+    box, axis = problem.domain, problem.domain.names.index(time)
+    if len(problem.fields) != 1 or len(problem.equations) != 1 or box.dim == 1:
+        return math.nan
+    (name,) = problem.equations
+    wave = (2 * math.pi * turns / (box.high - box.low)).to(points)
+    wave[axis] = 0.0
+
+    def residual(order: int, shift: float = 0.0) -> Tensor:
+        return problem.residuals(_Ripple(wave, axis, order, shift), points, "autograd")[name].detach()
+
+    source, turn = residual(9), torch.exp(-1j * (points @ wave))  # of order 9 all derivatives that occur are zero
+    c0, c1, c2 = (
+        torch.complex(residual(m) - source, residual(m, math.pi / 2) - source) * turn / RIPPLE for m in range(3)
+    )
+    root = torch.sqrt(c1**2 - 4 * c2 * c0)
+    second = c2.abs() > 1e-9 * (c0.abs() + c1.abs())
+    rates = torch.where(second, ((-c1 + root) / (2 * c2)).real.maximum(((-c1 - root) / (2 * c2)).real), (-c0 / c1).real)
+    rates = rates[rates.isfinite()]
+    return float(rates.max()) if len(rates) else math.nan
+
+
+def explodes(problem: Problem, time: str, sample: Sample) -> bool:
+    """Whether waves grow the faster the shorter they are, as those of heat backward in time.
+
+    Then no solution depends continuously on its data (Petrovsky's condition; Kreiss & Lorenz 1989, Initial-boundary value
+    problems and the Navier-Stokes equations, chapter 2).
+    """
+    low, high = problem.domain.bounds[time]
+    slow, fast = (growth(problem, time, sample["interior"], turns) for turns in (TURNS, 4 * TURNS))
+    return fast > 3 * slow > 0 and fast * (high - low) > EXPLODES
 
 
 def forward(problem: Problem) -> str:

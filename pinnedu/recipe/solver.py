@@ -19,6 +19,7 @@ from pinnedu.models import MLP, Normalize, PeriodicEmbedding
 from pinnedu.problem import Problem
 from pinnedu.recipe.look import (
     amplification,
+    explodes,
     forward,
     is_linear,
     looked_at,
@@ -237,6 +238,7 @@ class _Solver:
         self.wave_rates, self.wave_count, self.marched = self.rates, FIRST, False
         self.good, self.time = (GOOD, forward(problem)) if marches else (GOOD_ENOUGH, "")
         self.amplified = amplification(self.problem, self.periodic, self.sample)
+        self.explodes = bool(self.time) and explodes(self.problem, self.time, self.sample)
         self.header = _header(ties, self.weights, self.linear)
 
     def solve(self) -> Solution:
@@ -431,12 +433,19 @@ class _Solver:
                 "The conditions do not determine one solution: functions that satisfy all equations and conditions can be "
                 "added to it. Add a condition, such as a value at a point."
             )
+        elif self.explodes:
+            self.estimate = max(self.estimate, 1.0)
+            said.append(
+                f"The problem is ill-posed forward in {self.time}: a wave grows the faster the shorter it is, so that data "
+                f"with the smallest error have another solution. See whether the sign of the derivative in {self.time} is right."
+            )
         elif self.linear and self.settled() and self.estimate > BAD / 10:
             self.estimate *= 10  # what stays in the loss is an error of data, and so of the fields
             worst = self.largest_term()
             said.append(
-                f"No function satisfies all equations and conditions: with more and more waves the loss stays at "
-                f"{best.loss:.1e}, most of it in {worst!r}. See whether conditions contradict each other."
+                f"With more and more waves the loss stays at {best.loss:.1e}, most of it in {worst!r}: either conditions "
+                "contradict each other, so that no function satisfies them all, or the solution has details that these waves "
+                "do not show."
             )
         elif not self.estimate < BAD:
             said.append(
