@@ -223,7 +223,7 @@ class MLP(nn.Module):
     so that one seed fixes a whole run; trained or loaded weights are kept, and those drawn from a seed of their own.
     Where the fields of a problem are far from 1, ``fit`` has the network give output_shift + output_scale * net(x) in
     their place: see :class:`Scales`. Both are None at first, and buffers from then on: they are saved with the weights.
-    So is what ``fit`` found of the unknowns of a problem, see :meth:`keep_found`.
+    So is what ``fit`` found of the unknowns of a problem, see ``keep_found``.
 
     Parameters
     ----------

@@ -202,6 +202,8 @@ class Writer:
             return self.link(words or self.names.titles[target], target)
         if kind == "term":
             return words or target
+        if kind == "math":
+            return f"${content}$"
         if kind in ("eq", "prf:ref", "numref", "ref"):
             return words or self.number(target)
         if kind.startswith("cite"):

@@ -23,7 +23,7 @@ def taylor(
 ) -> dict[Request, Tensor]:
     """Evaluate requests by pushing a truncated Taylor polynomial through the model.
 
-    Works with any module made of operations that jets have a rule for (see :mod:`pinnedu.derivatives.rules`). Where
+    Works with any module made of operations that jets have a rule for (see ``pinnedu.derivatives.rules``). Where
     one has none, nested autograd takes over, with one warning that names the operation.
 
     Parameters
