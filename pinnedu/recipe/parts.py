@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,12 +19,12 @@ from pinnedu.trainers.record import State
 DRAWS = 8  # of points, between two looks of a Watch
 
 
-def waves(problem: Problem, rates: Tensor, count: int, periodic: tuple[str, ...] = (), seed: int = 0) -> MLP:
+def waves(problem: Problem, rates: Tensor | Sequence[float], count: int, periodic: tuple[str, ...] = (), seed: int = 0) -> MLP:
     """A linear model of random waves, cos(b_j x) and sin(b_j x), with normal b_j of the standard deviations ``rates``.
 
     Parameters
     ----------
-    rates : Tensor (d,)
+    rates : Tensor or sequence of float, (d,)
         In radians per unit of each coordinate.
     periodic : tuple of str
         Coordinates in which each wave has the domain's period.

@@ -38,7 +38,7 @@ from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.record import Fit, Status, joined, relative_error
 from pinnedu.trainers.strategies import window
 
-LEAST_SQUARES = "GaussNewton(damping=1e-12, acceleration=0)"  # for a linear problem one step is the solution
+LEAST_SQUARES: dict[str, Any] = {"damping": 1e-12, "acceleration": 0}  # for a linear problem one step is the solution
 FIRST = 64  # waves
 SEARCH = 0.15  # of the time, at most, for the frequencies of a number of waves
 WIDTH = 16  # of the first network
@@ -298,18 +298,20 @@ class _Solver:
 
     def least_squares(self, base: Candidate | None, rates: Tensor, count: int) -> Candidate:
         """Random waves that solve the problem, or correct a model; a step for a linear problem, and some for others."""
-        made = f"waves(problem, {_numbers(rates)}, {count}, {self.periodic}, seed={self.seed + count})"
+        printed, seed = tuple(float(f"{rate:.4g}") for rate in rates.tolist()), self.seed + count
+        model: nn.Module = waves(self.problem, printed, count, self.periodic, seed=seed)
+        made = f"waves(problem, {printed}, {count}, {self.periodic}, seed={seed})"
         if base is not None:
-            made = f"Corrected(run.model, {made})"
-        model = _made(made, problem=self.problem, run=base.run if base is not None else None)
+            model, made = Corrected(base.run.model, model), f"Corrected(run.model, {made})"
         width, dim = 2 * count * len(self.problem.fields), len(rates)
         points = Points(4 * count + 100, 30 + round(3 * width ** (1 - 1 / dim)), "sobol", resample=0)
         steps = 1 if self.linear else 3
         code = (base.code if base is not None else "") + f"model = {made}\n"
         problem = base.run.problem if base is not None and self.problem.unknowns else self.problem
         code += "problem = run.problem\n" * (problem is not self.problem)
-        code += _call(LEAST_SQUARES, points, self.seed, f"steps={steps}")
-        run = self.fit(model, problem, cost=count // FIRST, optimizer=_made(LEAST_SQUARES), steps=steps, points=points)
+        code += _call(f"GaussNewton(**{LEAST_SQUARES})", points, self.seed, f"steps={steps}")
+        optimizer = GaussNewton(**LEAST_SQUARES)
+        run = self.fit(model, problem, cost=count // FIRST, optimizer=optimizer, steps=steps, points=points)
         return self.candidate(run, code)
 
     def correct(self, until: float) -> None:
@@ -348,8 +350,7 @@ class _Solver:
         It goes on where it was left.
         """
         if self.net is None:
-            code = f"model = {self.network_code()}\n{OPTIMIZER}\n"
-            self.net = _Net(_made(self.network_code(), problem=self.problem), code)
+            self.net = self.first_network()
         net = self.net
         while (net.run is None and not net.earlier) or (self.clock.used < until and net.wants not in END):
             points = Points(net.count, round(3 * net.count**0.5), "sobol", resample=EVERY, adaptive=0.5)
@@ -367,15 +368,17 @@ class _Solver:
         history = joined([*net.earlier, run]) if net.earlier else run.history
         self.take(self.candidate(replace(run, model=copy.deepcopy(run.model), history=history), net.code))
 
-    def network_code(self) -> str:
+    def first_network(self) -> _Net:
         """A network whose inputs turn about once over the domain for each turn of the data; periodic where they are."""
         box = self.problem.domain
         turns = dict(zip(box.names, (self.rates * self.lengths / (2 * math.pi)).clamp_min(1.0).tolist(), strict=True))
         harmonics = {name: math.ceil(turns.pop(name)) for name in self.periodic}
-        scale = {name: float(f"{turn:.3g}") for name, turn in turns.items()}
-        kind = "PeriodicEmbedding" if harmonics else "Normalize"
+        scale, hidden = {name: float(f"{turn:.3g}") for name, turn in turns.items()}, (WIDTH,) * 3
+        embedding = PeriodicEmbedding(box, scale=scale, **harmonics) if harmonics else Normalize(box, scale=scale)
         more = "".join(f", {name}={count}" for name, count in harmonics.items())
-        return f"MLP(problem, hidden={(WIDTH,) * 3}, embedding={kind}(problem.domain, scale={scale}{more}))"
+        made = f"{type(embedding).__name__}(problem.domain, scale={scale}{more})"
+        code = f"model = MLP(problem, hidden={hidden}, embedding={made})\n{OPTIMIZER}\n"
+        return _Net(MLP(self.problem, hidden=hidden, embedding=embedding), code)
 
     # --- windows in time
 
@@ -484,10 +487,6 @@ def _header(ties: dict[str, str], weights: dict[str, float], linear: bool) -> st
     return "\n".join(lines) + "\n"
 
 
-def _numbers(values: Tensor) -> str:
-    return f"({', '.join(f'{value:.4g}' for value in values.tolist())},)"
-
-
 def _call(optimizer: str, points: Points, seed: int, rest: str) -> str:
     """A call of ``fit`` in the words of the recipe."""
     adaptive = f", adaptive={points.adaptive}" if points.adaptive else ""
@@ -496,9 +495,3 @@ def _call(optimizer: str, points: Points, seed: int, rest: str) -> str:
         f"run = fit(model, problem, optimizer={optimizer}, weights=weights, seed={seed}, {rest},\n"
         f"          points={drawn})\n"
     )
-
-
-def _made(code: str, **names: Any) -> Any:
-    """What a line of the recipe makes: so what is printed is what was done."""
-    known = {kind.__name__: kind for kind in (MLP, Normalize, PeriodicEmbedding, GaussNewton, Corrected, waves)}
-    return eval(code, {**known, **names})

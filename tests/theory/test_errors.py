@@ -10,7 +10,7 @@ from torch import nn
 from pinnedu import MLP, Box, GaussNewton, Observed, On, Periodic, Points, Problem, fit
 from pinnedu.problems import advection, heat, poisson
 from pinnedu.theory import errors
-from pinnedu.theory.tangent import _Waves
+from pinnedu.theory.linearity import _Waves
 
 
 def helmholtz(k):
