@@ -305,11 +305,11 @@ class _Solver:
             model, made = Corrected(base.run.model, model), f"Corrected(run.model, {made})"
         width, dim = 2 * count * len(self.problem.fields), len(rates)
         points = Points(4 * count + 100, 30 + round(3 * width ** (1 - 1 / dim)), "sobol", resample=0)
-        steps = 1 if self.linear else 3
+        steps, options = 1 if self.linear else 3, ", ".join(f"{name}={value}" for name, value in LEAST_SQUARES.items())
         code = (base.code if base is not None else "") + f"model = {made}\n"
         problem = base.run.problem if base is not None and self.problem.unknowns else self.problem
         code += "problem = run.problem\n" * (problem is not self.problem)
-        code += _call(f"GaussNewton(**{LEAST_SQUARES})", points, self.seed, f"steps={steps}")
+        code += _call(f"GaussNewton({options})", points, self.seed, f"steps={steps}")
         optimizer = GaussNewton(**LEAST_SQUARES)
         run = self.fit(model, problem, cost=count // FIRST, optimizer=optimizer, steps=steps, points=points)
         return self.candidate(run, code)
