@@ -289,7 +289,7 @@ def test_a_chapter_that_prints_something_else_is_listed(tmp_path, monkeypatch, c
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nbformat.write(notebook, tmp_path / "page.ipynb")
     monkeypatch.setattr(shake, "notebooks", lambda: [tmp_path / "page.ipynb"])
-    monkeypatch.chdir(shake.ROOT)
+    monkeypatch.chdir(scoreboard.ROOT)
     assert shake.main(["chapters", "page"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["plain", "page", "the", "same"]
