@@ -48,13 +48,15 @@ missing = [name for module, name in needed.items() if importlib.util.find_spec(m
 if missing:
     print("Installing", *missing)
     %pip install -q {{" ".join(missing)}}
-if importlib.util.find_spec("pinnedu") is None:
-    import base64, io, tarfile
+import base64, io, tarfile
 
-    files = io.BytesIO(base64.b64decode(
-        "{bundle}"
-    ))
-    tarfile.open(fileobj=files, mode="r:xz").extractall(".", filter="data")
+files = tarfile.open(mode="r:xz", fileobj=io.BytesIO(base64.b64decode(
+    "{bundle}"
+)))
+brought = importlib.util.find_spec("pinnedu") is None  # studies come along in any case
+wanted = [file for file in files if brought or not file.name.startswith("pinnedu/")]
+files.extractall(".", members=wanted, filter="data")
+if brought:
     sys.path.insert(0, os.getcwd())
 if importlib.util.find_spec("myst_nb") is None:  # the printed book takes its numbers by `glue`
     import types

@@ -138,6 +138,14 @@ def test_it_brings_the_package_along(name, uses, tmp_path):
     subprocess.run([sys.executable, "-P", "run.py"], cwd=tmp_path, env=environment, check=True)
 
 
+def test_it_brings_studies_along_where_the_package_is_installed(tmp_path):
+    uses = "\nfrom pinnedu.studies import open_study\nassert len(open_study('heat').results) > 9"
+    uses += "\nassert not os.path.exists('pinnedu')"
+    (tmp_path / "run.py").write_text(start_cell("heat.ipynb") + uses)
+    environment = {"HOME": str(tmp_path), "PYTHONPATH": str(chapters.ROOT)}
+    subprocess.run([sys.executable, "-P", "run.py"], cwd=tmp_path, env=environment, check=True)
+
+
 def test_what_a_reader_changed_stays(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
     folder = tmp_path / "notebooks"
