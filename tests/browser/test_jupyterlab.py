@@ -1,4 +1,4 @@
-"""The notebooks of a reader in a real JupyterLab: no raw directive, folded solutions, players that play."""
+"""The notebooks of a reader in a real JupyterLab: no raw directive, folded solutions, and heat runs from top to bottom."""
 
 import os
 import re
@@ -9,9 +9,11 @@ import urllib.error
 import urllib.request
 from time import monotonic, sleep
 
+import nbformat
 import pytest
 import reader
 
+LONGEST = 1200  # seconds, on a busy machine
 RENDERED = "() => [...document.querySelectorAll('.jp-MarkdownOutput')].map(cell => cell.innerText).join('\\n')"
 SETTINGS = {  # all cells are rendered, not those near the window alone; no news
     "notebook-extension/tracker": '{"windowingMode": "none"}',
@@ -99,4 +101,29 @@ def test_a_player_of_a_trusted_notebook_plays(lab):
     page.keyboard.press("End" if slider.input_value() != slider.get_attribute("max") else "Home")
     (after,) = box.evaluate(shown)
     assert before != after
+    page.close()
+
+
+def test_heat_runs_from_top_to_bottom_and_its_panel_trains(lab):
+    folder, visit = lab
+    path = folder / "heat.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    position = next(i for i, cell in enumerate(notebook.cells) if "panel.record(" in cell.source)
+    live = nbformat.v4.new_code_cell("small = TrainingPanel(heat, MLP(heat, hidden=(4,)), Adam(0.05), steps=200)\nsmall.live()")
+    notebook.cells.insert(position + 1, live)
+    nbformat.write(notebook, path)
+    page = visit("heat")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    # The kernel answers a click after the cells that wait, so the panel has trained when all have run.
+    page.get_by_role("button", name="start", exact=True).click(timeout=LONGEST * 1000)
+    status = page.locator(".widget-label", has_text="Step 200")
+    status.wait_for(timeout=LONGEST * 1000)
+    assert "steps done" in status.inner_text()
+    page.keyboard.press("Control+s")
+    page.wait_for_timeout(3000)
+    ran = nbformat.read(path, as_version=4)
+    wrong = [out for cell in ran.cells for out in cell.get("outputs", []) if out.output_type == "error"]
+    assert wrong == []
+    assert all(cell.execution_count for cell in ran.cells if cell.cell_type == "code")
     page.close()
