@@ -207,7 +207,7 @@ class Surface:
     def quadrature(
         self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Zeros on the lines of a rule, see :class:`pinnedu.implicit.Implicit`, with their weights; or random nodes."""
+        """Zeros on the lines of a rule, see ``Implicit``, with their weights; or random nodes."""
         one_of(rule, RULES, "The quadrature rule on a level set")
         if rule != "gauss-legendre":
             check_count(n)
