@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, as one command for a machine that is at hand for minutes.
+"""Everything that needs a GPU, as one command for a machine that is available for minutes.
 
     make gpu                        # all parts, under eight minutes
     make gpu ONLY="steps large"     # some of them

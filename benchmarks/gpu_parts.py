@@ -214,7 +214,7 @@ def step(
 
 
 def _wait(device: str) -> None:
-    """Until the GPU has done what it was told."""
+    """Until the GPU has done its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 

@@ -12,7 +12,7 @@ PATIENCE = 30.0  # seconds that every run gets before it may count as standing s
 
 
 class Watch:
-    """Records (seconds, error) while a system trains, and tells it when to stop.
+    """Records (seconds, error) while a system trains, and says when it should stop.
 
     Seconds are those of the processor, of all threads of the process together. Every process has one core, so on
     a machine that does nothing else they are the seconds on the clock. On a GPU the clock on the wall counts:

@@ -229,7 +229,7 @@ class Periodic(Condition):
     fields : tuple of str, optional
         The fields (or derived quantities) that are tied; all fields by default.
     equation : callable, optional
-        In place of ``order`` and ``fields``: gets ``left`` and ``right``, which have all fields and coordinates at
+        Instead of ``order`` and ``fields``: gets ``left`` and ``right``, which have all fields and coordinates at
         the low and at the high face, and unknowns by name. ``lambda left, right: right.p - left.p + 1`` is a pressure drop of 1.
     """
 

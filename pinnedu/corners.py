@@ -54,7 +54,7 @@ def conflicts(problem: Problem) -> list[str]:
 
 
 def meeting(one: Part, two: Part) -> Tensor:
-    """Some points that two parts have in common, (N, d); N is 0 where there are none, or the parts cannot tell."""
+    """Some points that two parts have in common, (N, d); N is 0 where there are none, or the parts cannot say."""
     found = []
     for a in _pieces(one):
         for b in _pieces(two):

@@ -50,7 +50,7 @@ def find(device: str | torch.device) -> torch.device:
 
 
 def move(tensor: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
-    """Bring a tensor to a device and dtype, without waiting for CUDA to be done with what it was told before.
+    """Bring a tensor to a device and dtype, without waiting until CUDA has done its earlier work.
 
     Pinned memory is what a GPU can copy from by itself; from any other the processor would wait.
     """

@@ -61,7 +61,7 @@ class Distance:
         self.pieces = _pieces(domain.part(part, "Distance"), domain.names)
 
     def __call__(self, points: Any) -> Any:
-        """The function at points (N, d), a tensor or what takes the place of one: (N,)."""
+        """The function at points (N, d), a tensor or an object that acts as one: (N,)."""
         return joined([piece(points, self.order) for piece in self.pieces], self.order)
 
 
@@ -129,7 +129,7 @@ class Dirichlet(nn.Module):
     ----------
     model : Module, (N, d) -> (N, m)
     problem : Problem
-        Its conditions on these parts may stay: they leave nothing. Others are trained as ever.
+        Its conditions on these parts may stay: they leave nothing. Others are trained as before.
     order : int
         Of the distances.
     **values : dict of part to number or callable

@@ -42,7 +42,7 @@ def parameters(function: Callable[..., Any]) -> list[str]:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some functions of C have none
-        raise ValueError(f"{shown(function)} does not tell its parameters: wrap it in a lambda that names them.") from None
+        raise ValueError(f"{shown(function)} does not show its parameters: wrap it in a lambda that names them.") from None
     names = [name for name, parameter in signature.parameters.items() if parameter.default is empty]
     with suppress(TypeError):
         _parameters[function] = names

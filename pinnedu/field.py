@@ -40,7 +40,7 @@ class Expression:
     coordinates when none is named. All else is as for a tensor of its values: operators, torch functions, methods, indices.
 
     The values are computed at once, as tensors are. Beside them the expression remembers how it was made, and where it is
-    differentiated this is done once more with Taylor series in place of values. A sum or mean over the points is a number.
+    differentiated this is done once more with Taylor series instead of values. A sum or mean over the points is a number.
 
     Raises
     ------
@@ -353,7 +353,7 @@ def _apply(function: Any, args: Any, kwargs: Any, plan: Plan) -> Any:
 
 
 def _check_constant(item: Any, like: Tensor) -> None:
-    """Raise ValueError for a tensor with a row for every point: nobody knows its derivatives by the coordinates."""
+    """Raise ValueError for a tensor with a row for every point: its derivatives by the coordinates are unknown."""
     if not isinstance(item, Tensor) or isinstance(item, nn.Parameter) or not item.is_floating_point():
         return
     if item.ndim == like.ndim > 0 and len(item) == len(like) > 1:

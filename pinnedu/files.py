@@ -28,7 +28,7 @@ def write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one to tell of
+        with contextlib.suppress(OSError):  # the first error is the one to report
             beside.unlink(missing_ok=True)
         raise
     if os.name == "posix":  # elsewhere folders cannot be opened

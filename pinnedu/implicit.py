@@ -65,7 +65,7 @@ class Implicit:
         return own.detach(), slopes
 
     def starts(self, axis: int, count: int, method: str, generator: torch.Generator | None) -> Tensor:
-        """Where so many lines parallel to an axis start, (L, d); their places are spread as the method says."""
+        """Where so many lines parallel to an axis start, (L, d); their positions are spread as the method says."""
         others = [i for i in range(self.dim) if i != axis]
         if not others:
             return self.low[None].clone()

@@ -120,7 +120,7 @@ def jacobian(
 class _Plain:
     """All residuals r of a sample by plain reverse mode, and the gradient of sum_n v_n r_n with random numbers v.
 
-    Random numbers see every entry of J. The residuals in their place would see nothing where they vanish.
+    Random numbers see every entry of J. The residuals themselves would see nothing where they vanish.
     """
 
     def __init__(self, model: nn.Module, problem: Problem, sample: Sample) -> None:

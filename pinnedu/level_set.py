@@ -48,7 +48,7 @@ class LevelSet(Shape):
     -----
     Areas come from lines parallel to the axes (Crofton): with normals n, the lines of axis k meet a piece dS of the surface
     |n_k| dS times. Each zero has the weight |n_k|, which makes n_k^2 dS, and the sum over k is dS. In two dimensions the
-    lines are Gauss nodes between the places where zeros come and go, so that smooth shapes are measured to 1e-6 and
+    lines are Gauss nodes between the positions where zeros appear or vanish, so that smooth shapes are measured to 1e-6 and
     better; in three they are a grid.
 
     Examples

@@ -114,7 +114,7 @@ class PeriodicEmbedding(nn.Module):
         return torch.cat(features, dim=1)
 
     def period(self, name: str) -> float:
-        """Tell the period of a coordinate as it is now."""
+        """Say which period a coordinate has now."""
         if name in self.frequencies:
             return 2 * math.pi / self.frequencies[name].weight.item()  # type: ignore[operator]
         return self.lengths[name]
@@ -233,7 +233,7 @@ class MLP(nn.Module):
         Widths of the hidden layers.
     activation : {"tanh", "silu", "gelu", "sigmoid"} or a Module class
     embedding : Module, optional
-        First layer, (N, d) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
+        First layer, (N, d) -> (N, ``out_features``), instead of ``Normalize(problem.domain)``.
     factorized : bool
         Random weight factorization: every layer is a :class:`pinnedu.models.FactorizedLinear`.
     dtype : torch.dtype
@@ -266,7 +266,7 @@ class MLP(nn.Module):
         elif not (isinstance(activation, type) and issubclass(activation, nn.Module)):
             raise ValueError(f"The activation must be a name or a Module class such as nn.Tanh, not {shown(activation)}.")
         good = embedding is None or (isinstance(embedding, nn.Module) and is_whole(getattr(embedding, "out_features", 0)))
-        require(good, "The embedding", "a Module that tells its number of out_features", embedding)
+        require(good, "The embedding", "a Module that has its number of out_features", embedding)
         flag(factorized, "factorized")
         check_dtype(dtype)
         self.embedding = embedding if embedding is not None else Normalize(problem.domain)
@@ -433,7 +433,7 @@ def draw(model: nn.Module, seed: int) -> None:
 
 
 def _untouched(module: nn.Module) -> bool:
-    """Whether the weights equal those last drawn. Values tell; torch's counters miss what is written to ``.data``."""
+    """Whether the weights equal those last drawn. Values show it; torch's counters miss what is written to ``.data``."""
     drawn, weights = getattr(module, "_drawn", None), list(module.parameters())
     return (
         drawn is not None

@@ -21,7 +21,7 @@ from pinnedu.problem import Problem
 if TYPE_CHECKING:
     from pinnedu.trainers import Fit
 
-# Okabe and Ito (2008), told apart by readers with any kind of color vision.
+# Okabe and Ito (2008), distinguished by readers with any kind of color vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 STYLE: dict[str, Any] = {

@@ -195,7 +195,7 @@ class Problem:
     ) -> dict[str, list[Tensor]]:
         """Residuals by name, in blocks of one value a point (or a pair of points, see Periodic, or all, see Integral).
 
-        ``unknowns`` takes the place of the model's own, in its units, one number or one for each point.
+        ``unknowns`` replaces the model's own, in its units, one number or one for each point.
         """
         require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
         named(sample, "points", "a tensor (N, d) or a sample, as problem.sample() makes them")

@@ -112,7 +112,7 @@ def units_of_fields(problem: Problem) -> dict[str, Unit]:
 
     Known values are those that satisfy a condition which asks for no derivative, and measured ones. Where the largest
     is between 1/8 and 8, or none is known, the field stays as it is. Otherwise the scale is the largest value, or, where all
-    are far from 0, half their range around a shift. Of values at the boundary or at the start alone nobody knows how far
+    are far from 0, half their range around a shift. From values at the boundary or at the start alone it is unknown how far
     the solution goes from there: the scale is then at least half of the largest. And they may be small while the solution is
     not: for small ones the equations must be linear in the field, and without a larger source.
     """

@@ -147,7 +147,7 @@ def _combinations(function: Any, grid: Any) -> list[Parameters]:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):  # some functions of C have none
-        raise ValueError(f"{shown(function)} does not tell its parameters: wrap it in a function that names them.") from None
+        raise ValueError(f"{shown(function)} does not show its parameters: wrap it in a function that names them.") from None
     for parameters in runs:
         if not isinstance(parameters, Mapping) or not all(isinstance(name, str) for name in parameters):
             raise ValueError(f"Every combination of a grid must be a dict of name to value, not {shown(parameters)}.")
@@ -226,7 +226,7 @@ class _Folder:
         return self.path / (hashlib.sha256(f"{self.code} {text}".encode()).hexdigest()[:24] + ".json")
 
     def read(self, runs: list[Parameters]) -> dict[int, Trial]:
-        """The results that are there, by their place in the grid."""
+        """The results that are there, by their position in the grid."""
         found: dict[int, Trial] = {}
         for i, parameters in enumerate(runs) if self.path is not None else ():
             file = self.file(parameters)
@@ -239,7 +239,7 @@ class _Folder:
         return found
 
     def write(self, trial: Trial) -> None:
-        """Keep a result; a full disk is told of once and does not end the study."""
+        """Keep a result; a full disk is reported once and does not end the study."""
         if self.path is None:
             return
         text = json.dumps({"parameters": _plain(trial.parameters), "value": trial.value, "seconds": trial.seconds})

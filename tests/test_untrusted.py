@@ -232,6 +232,6 @@ def test_the_audit_tells_of_vulnerabilities(monkeypatch, capsys):
     monkeypatch.setattr(audit.subprocess, "run", lambda *a, **k: SimpleNamespace(stdout=json.dumps(answer), stderr=""))
     assert audit.main() == 1
     assert capsys.readouterr().out.splitlines() == [
-        "a 1.0: PYSEC-1, mended in 2.0.",
-        "Audit: 1 projects asked about, 1 vulnerabilities known, 1 not told of.",
+        "a 1.0: PYSEC-1, repaired in 2.0.",
+        "Audit: 1 projects asked about, 1 vulnerabilities known, 1 not indexed.",
     ]

@@ -1,6 +1,6 @@
 """Ask PyPI for known vulnerabilities of what requirements.lock installs: `make lint` does.
 
-Without a network, or where the index does not tell, it says so in one sentence and is content.
+Without a network, or where the index does not say, it reports that in one sentence and does not fail.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main() -> int:
         with urllib.request.urlopen(ASKED, timeout=10):
             pass
     except OSError as error:
-        print(f"Audit skipped: the index does not tell about vulnerabilities here ({error}).")
+        print(f"Audit skipped: the index does not report vulnerabilities here ({error}).")
         return 0
     audit = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--format", "json"]
     answer = subprocess.run(
@@ -35,9 +35,9 @@ def main() -> int:
     known = [(project, flaw) for project in projects for flaw in project.get("vulns", [])]
     for project, flaw in known:
         better = ", ".join(flaw["fix_versions"]) or "no version yet"
-        print(f"{project['name']} {project['version']}: {flaw['id']}, mended in {better}.")
+        print(f"{project['name']} {project['version']}: {flaw['id']}, repaired in {better}.")
     unknown = sum("skip_reason" in project for project in projects)
-    print(f"Audit: {len(projects) - unknown} projects asked about, {len(known)} vulnerabilities known, {unknown} not told of.")
+    print(f"Audit: {len(projects) - unknown} projects asked about, {len(known)} vulnerabilities known, {unknown} not indexed.")
     return int(bool(known))
 
 

@@ -1,7 +1,7 @@
 """Walk on spheres (Muller 1956) for Poisson's equation on a ball: the classical method of many dimensions.
 
-From each point a walk jumps to a random place of the largest sphere around it, until it is at the boundary, where u is zero. On
-its way it collects the right-hand side, at one random place of each ball, with the weight of Green's function.
+From each point a walk jumps to a random point of the largest sphere around it, until it is at the boundary, where u is zero. On
+its way it collects the right-hand side, at one random point of each ball, with the weight of Green's function.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Data that ship with the package; README.md beside this file tells where they come from."""
+"""Data that ship with the package; README.md beside this file says where they come from."""
 
 import hashlib
 import io

@@ -128,7 +128,7 @@ def complex_step(model: nn.Module, points: Tensor, requests: Collection[Request]
     Works where every operation of the model is analytic and takes complex numbers in torch: linear
     layers, sums and products, tanh, sigmoid, sin, cos, exp, log, powers. Not SiLU, GELU, softplus,
     erf and comparisons, which torch has for real numbers only. ``abs`` of a complex number is not analytic:
-    it gives a wrong answer without a word.
+    it gives a wrong answer without a warning.
 
     Parameters
     ----------

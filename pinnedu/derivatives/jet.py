@@ -1,4 +1,4 @@
-"""Jets: truncated Taylor series that go through torch functions in place of tensors.
+"""Jets: truncated Taylor series that go through torch functions instead of tensors.
 
 A jet carries, for every point, the Taylor coefficients of a quantity by its inputs. Each operation that a
 model is made of has a rule that says what it does to them: see :mod:`pinnedu.derivatives.rules`.
@@ -141,7 +141,7 @@ def _operator(name: str) -> Callable[..., Any]:
 
 
 def _refused(name: str) -> Callable[..., Any]:
-    """What would show a number, or take one, in place of a series."""
+    """What would show a number, or take one, instead of a series."""
 
     def refuse(v: Jet, *args: Any, **kwargs: Any) -> Any:
         raise NoRule(name)

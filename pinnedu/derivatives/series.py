@@ -159,7 +159,7 @@ def tanh_series(v: Coefficients, plan: Plan) -> tuple[Coefficients, Coefficients
 
 
 def circular_series(v: Coefficients, plan: Plan, sign: float = -1) -> tuple[Coefficients, Coefficients]:
-    """s' = c v' and c' = -s v'; with sign 1 their hyperbolic kin."""
+    """s' = c v' and c' = -s v'; with sign 1 the hyperbolic ones."""
     sine, cosine = (torch.sin, torch.cos) if sign < 0 else (torch.sinh, torch.cosh)
     s: Coefficients = [sine(v[0])]  # type: ignore[arg-type]
     c: Coefficients = [cosine(v[0])]  # type: ignore[arg-type]

@@ -33,7 +33,7 @@ def poisson_ball(dim: int, frequency: float = 1.0) -> Problem:
 
     References
     ----------
-    In the manner of Hu, Shi, Karniadakis & Kawaguchi (2024), whose solutions use x in the place of y.
+    In the manner of Hu, Shi, Karniadakis & Kawaguchi (2024), whose solutions use x instead of y.
     """
     frequency = positive(frequency, "frequency")
     domain, factor = Ball(dim), frequency * dim**0.5

@@ -15,7 +15,7 @@ Factors = tuple[NDArray[Any], NDArray[Any]]
 def fill(
     values: Values, x: NDArray[np.float64], t: NDArray[np.float64], solution: Callable[[float, NDArray[Any]], Values]
 ) -> Values:
-    """Put the solution in the place of the initial values wherever t > 0: one call of ``solution(time, x)`` for each time."""
+    """Replace the initial values by the solution wherever t > 0: one call of ``solution(time, x)`` for each time."""
     times, place = np.unique(t, return_inverse=True)
     place = place.reshape(t.shape)
     for i, time in enumerate(times):

@@ -1,4 +1,4 @@
-"""What memory buys: sqrt(kappa) steps in place of kappa.
+"""What memory gains: sqrt(kappa) steps instead of kappa.
 
 On 1/2 theta^T A theta - b^T theta a method whose step is a combination of gradients so far has the error p_n(A) (theta_0 -
 theta*) with a polynomial p_n of degree n, p_n(0) = 1. Gradient descent takes (1 - eta mu)^n. Chebyshev's polynomial is the

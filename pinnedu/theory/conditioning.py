@@ -306,7 +306,7 @@ def scaled_cholesky(A: Array) -> tuple[Array, Array]:
     if (diagonal > 0).all():
         scale = np.sqrt(diagonal)
         unit = A / np.outer(scale, scale)
-        # Scaled so, a matrix that is fine but spans many orders of magnitude is told from a singular one.
+        # Scaled so, a matrix that is fine but spans many orders of magnitude is distinguished from a singular one.
         if eigvalsh(unit, driver="evd")[0] > len(A) * np.finfo(float).eps:
             return scale, cholesky(unit, lower=True)
     raise ValueError(

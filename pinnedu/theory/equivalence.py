@@ -1,4 +1,4 @@
-"""Preconditioning in general: an equation that one can invert, in the place of one that one cannot.
+"""Preconditioning in general: an equation that one can invert, instead of one that one cannot.
 
 Spectral equivalence. If c_1 A_0 <= A <= c_2 A_0 for symmetric positive definite matrices and P P^T = A_0^-1, then
 

@@ -46,7 +46,7 @@ def check_linear(problem: Problem) -> None:
     if problem.unknowns:
         raise ValueError(
             f"The unknown {next(iter(problem.unknowns))!r} multiplies fields, so the problem is not linear: "
-            "write a number in its place."
+            "write a number instead."
         )
     generator = torch.Generator().manual_seed(0)
     sample = problem.sample(Points(7, 7), generator=generator)

@@ -1,6 +1,6 @@
 """The third way to precondition: another norm of the residual in the loss.
 
-1/2 <r, G r> in place of 1/2 |r|^2 turns A = Phi* D* D Phi into Phi* D* G D Phi. What G should be is no question of taste: an
+1/2 <r, G r> instead of 1/2 |r|^2 turns A = Phi* D* D Phi into Phi* D* G D Phi. G is not arbitrary: an
 equation of order 2 maps H^2 to L^2, so that L^2 of the residual and H^{3/2} of the boundary values measure the error in H^2;
 weak residuals, in H^-1, measure it in H^1. A condition that holds by construction needs no norm.
 

@@ -1,7 +1,7 @@
 """Gauss-Newton seen from function space: it is operator preconditioning, and its step is a projection.
 
 Phi maps weights to functions, Phi theta = theta^T phi, with the tangent features phi, and A = (D Phi)* (D Phi) = J^T J. The
-direction (A + eps I)^-1 grad L puts the operator T^ = Phi (A + eps I)^-1 Phi* in the place of T = Phi Phi*. With J = D Phi
+direction (A + eps I)^-1 grad L replaces the operator T = Phi Phi* by T^ = Phi (A + eps I)^-1 Phi*. With J = D Phi
 
     D T^ D* = J (J^T J + eps)^-1 J^T = J J^T (J J^T + eps)^-1,
 

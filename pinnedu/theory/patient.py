@@ -174,7 +174,7 @@ class Patient:
         return []
 
     def _of_rounding(self) -> list[Finding]:
-        """Whether float32 can tell residuals from rounding."""
+        """Whether float32 can distinguish residuals from rounding."""
         if self.rounding < 0.1:
             return []
         return [

@@ -200,7 +200,7 @@ def _flip(problem: Problem, name: str, sample: Sample) -> str:
 
 
 def of_corners(problem: Problem) -> list[Finding]:
-    """Conditions that give a field two values at one place."""
+    """Conditions that give a field two values at one point."""
     plain = [
         (name, condition)
         for name, condition in problem.conditions.items()

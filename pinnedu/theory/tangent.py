@@ -4,7 +4,7 @@ Near the weights theta_0 every model is a linear one,
 
     u(x; theta) = u(x; theta_0) + phi(x)^T (theta - theta_0) + ...,   phi(x) = grad_theta u(x; theta_0),
 
-with the tangent features phi in the place of a basis. So what holds for linear models holds here: gradient
+with the tangent features phi as the basis. So what holds for linear models holds here: gradient
 descent on a linear problem D u = f is governed by A = J^T J, where a row of J is the gradient of one
 residual, and its kernel is J J^T. Both come from `problem.residuals`, by way of the residual Jacobian.
 
@@ -124,7 +124,7 @@ def gram(
     -------
     Tensor (P, P), symmetric and positive semidefinite
         Columns follow the model's parameters that require a gradient. Singular where the points do
-        not tell all weights apart; `theory.condition_number` says so. For a rectifier a warning says that derivatives
+        not distinguish all weights; `theory.condition_number` says so. For a rectifier a warning says that derivatives
         of its features are no functions.
 
     Raises
@@ -205,7 +205,7 @@ def forecast(
     damping: float = 1e-6,
     weights: Mapping[str, float] | None = None,
 ) -> Forecast:
-    """Tell the loss of so many steps before the first, by the exact law of the linearized model.
+    """Forecast the loss of so many steps before the first, by the exact law of the linearized model.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A trial of a problem itself, without a network: polynomials in its place, by least squares.
+"""A trial of a problem itself, without a network: polynomials instead of one, by least squares.
 
 In up to three dimensions products of Legendre polynomials solve a smooth problem within a second, and what they leave
 belongs to the problem and not to the training:

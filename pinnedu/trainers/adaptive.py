@@ -51,5 +51,5 @@ def adapt(
     # without replacement. It is what torch.multinomial does, without a look at the numbers.
     times = torch.empty(len(density), dtype=torch.float64).exponential_(generator=generator)
     chosen = candidates[(density / move(times, interior.device, interior.dtype)).topk(count).indices]
-    # Where a violation is no number the points stay; the loss tells of it.
+    # Where a violation is no number the points stay; the loss reports it.
     return torch.cat([interior[count:], torch.where(torch.isfinite(violation).all(), chosen, interior[:count])])

@@ -1,4 +1,4 @@
-"""Compiled steps: the loss and its gradient as one program in place of hundreds of calls from Python.
+"""Compiled steps: the loss and its gradient as one program instead of hundreds of calls from Python.
 
 One evaluation is run while torch writes down every operation on tensors, the backward pass included:
 Taylor mode goes forward once and back once, so it is a plain list. A compiler makes a few loops of that

@@ -11,7 +11,7 @@ class Interruption:
     """Inside, Ctrl-C waits for the end of the step, so that weights are never left half moved.
 
     A second Ctrl-C does not wait. Signals go to the main thread only, and a handler that somebody else
-    has set stays: there an interruption comes at once, as ever.
+    has set stays: there an interruption comes at once, as before.
     """
 
     def __init__(self) -> None:

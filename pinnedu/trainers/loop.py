@@ -32,7 +32,7 @@ from pinnedu.trainers.state import TrainingState, begin
 from pinnedu.trainers.weights import Weighting
 
 CHECKS = 20  # how often in a run to look at fresh points and to keep the weights
-ENOUGH = 10  # after so many steps a run that moved nothing is told of
+ENOUGH = 10  # after so many steps a run that moved nothing is reported
 STILL = 1e-4  # an unknown that changed by less, relative to its guess, never left it
 
 
@@ -204,7 +204,7 @@ class _Run:
 
     @contextmanager
     def judging(self) -> Iterator[None]:
-        """Inside, what was trained is looked at, or kept: the end of memory is told of and costs no more than that."""
+        """Inside, what was trained is looked at, or kept: a lack of memory is reported and has no other effect."""
         try:
             yield
         except (MemoryError, RuntimeError) as error:
@@ -306,7 +306,7 @@ class _Run:
         )
 
     def save(self) -> None:
-        """Write the checkpoint; a full disk is told of once and does not end training."""
+        """Write the checkpoint; a full disk is reported once and does not end training."""
         assert self.checkpoint is not None
         trouble = self.checkpoint.save(self.state)
         if trouble and not any("could not be written" in sentence for sentence in self.warnings):

@@ -1,4 +1,4 @@
-"""Optimizers: each builds a step, a function that moves the model and tells the loss it started from."""
+"""Optimizers: each builds a step, a function that moves the model and returns the loss it started from."""
 
 from __future__ import annotations
 

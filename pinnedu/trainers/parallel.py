@@ -37,7 +37,7 @@ class ProcessGroup:
         return tensor
 
     def sum_all(self, tensors: Sequence[Tensor | None], like: Sequence[Tensor]) -> list[Tensor | None]:
-        """The sums of several tensors, in one go; None is zero."""
+        """The sums of several tensors, in one call; None is zero."""
         return list(tensors)
 
     def count(self, rows: Tensor) -> int:

@@ -52,13 +52,13 @@ class Fit:
     ----------
     model : Module, the trained model
     problem : Problem
-        Where it has unknowns, with their found values in the place of the first guesses: ``run.problem.residuals``
+        Where it has unknowns, with their found values instead of the first guesses: ``run.problem.residuals``
         and ``fit(run.model, run.problem, ...)`` go on from what was found.
     error : float or None
         Relative L2 error against ``problem.exact`` on a dense grid.
     history : dict of str to array
         One entry a step: "step", each term by name (half mean square, unweighted), "loss" (their
-        weighted sum), "fresh" (the loss on points drawn apart from the training points), "error" and
+        weighted sum), "fresh" (the loss on points that training does not use), "error" and
         "seconds", "weight of NAME" for each term where a strategy sets the weights, and each unknown by name;
         what was not looked at in a step is NaN.
     unknowns : dict of name to float

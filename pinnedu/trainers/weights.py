@@ -1,7 +1,7 @@
 """Weights of the loss that are chosen while training goes on.
 
 A strategy is asked before each step, on that step's points, and may set the weights of the terms
-(``objective.loss_weights``) or of single points (``objective.point_weights``). During the step they stand still: whatever
+(``objective.loss_weights``) or of single points (``objective.point_weights``). During the step they do not change: whatever
 the optimizer, it lowers one function.
 """
 

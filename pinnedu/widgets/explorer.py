@@ -170,7 +170,7 @@ class Explorer:
             try:
                 picture.value = render(draw, change["new"], "png", 110)
                 said.value = ""
-            except Exception as error:  # a widget's callback has nobody else to tell
+            except Exception as error:  # a widget's callback has no other way to report
                 said.value = f"At {self.show.format(change['new'])} nothing was drawn. {type(error).__name__}: {error}"
 
         slider.observe(redraw, names="value")
