@@ -110,7 +110,7 @@ def fit(
     -------
     Fit
         Also when interrupted from the keyboard, which waits for the end of the step: then with the best
-        weights so far. A loss that is no number, or the end of memory, restores the last good ones.
+        weights so far. A loss that is no number, or a lack of memory, restores the last good ones.
 
     Raises
     ------

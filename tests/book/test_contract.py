@@ -1,4 +1,4 @@
-"""The contract of a chapter: what every chapter has, and what none may contain. CONTRIBUTING.md explains it."""
+"""The contract of a chapter: what every chapter has, and what none may contain. book/README.md explains it."""
 
 import copy
 import re

@@ -26,7 +26,7 @@ def test_the_exact_solution_is_the_one_of_the_talk():
 
 
 def test_each_condition_rules_something_out(closed_form):
-    """A function that misses one condition is told by that one alone."""
+    """A function that misses one condition is seen by that one alone."""
     problem = problems.heat()
     wrong = {
         "initial": lambda x, t: 2 * torch.exp(-t) * torch.sin(x),
