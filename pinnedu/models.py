@@ -233,7 +233,7 @@ class MLP(nn.Module):
         Widths of the hidden layers.
     activation : {"tanh", "silu", "gelu", "sigmoid"} or a Module class
     embedding : Module, optional
-        First layer, (N, d) -> (N, ``out_features``), instead of ``Normalize(problem.domain)``.
+        First layer, (N, d) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
     factorized : bool
         Random weight factorization: every layer is a :class:`pinnedu.models.FactorizedLinear`.
     dtype : torch.dtype
