@@ -39,11 +39,11 @@ class GaussNewton:
     acceleration : float
         Largest length of the bend relative to the step; longer ones raise mu. 0 turns it off.
     momentum : float
-        Share m of the last step that mu pulls towards, instead of zero: min |r + J delta|^2 + mu |delta - m last|^2.
+        Share m of the last step that mu pulls towards, in place of zero: min |r + J delta|^2 + mu |delta - m last|^2.
         That is SPRING, with the damping chosen by the gain; see its equations for the step. For points drawn again
         in each step, whose directions of descent it remembers.
     trials : int
-        How often a step may raise mu before it fails. A run on fixed points ends there.
+        How often a step may raise mu before it gives up. A run on fixed points ends there.
 
     References
     ----------

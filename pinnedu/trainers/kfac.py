@@ -55,7 +55,7 @@ class KFAC:
     average : float
         Share of the old factors in the new ones.
     trials : int
-        How often a step may raise mu before it fails.
+        How often a step may raise mu before it gives up.
 
     Raises
     ------

@@ -32,11 +32,11 @@ def text_of(page):
 def test_the_first_page_leads_into_the_book():
     page = (SITE / "index.html").read_text(encoding="utf-8")
     body = page[page.index("<article") : page.index("</article>")]
-    for name in ("heat", "failures", "approximation", "gradient_descent"):  # buttons and cards
+    for name in ("heat", "failures", "approximation", "gradient_descent", "it_does_not_converge"):  # buttons and cards
         assert re.search(rf'<a class="[^"]*(?:sd-btn|sd-stretched-link)[^"]*" href="{name}.html"', body), name
     assert 'href="#how-to-run-it"' in body
     assert body.count('class="explorer"') == 1
-    assert len(re.findall(r'<img class="taste" src="data:image/png;base64,[^"]+" alt="[^"]{20,}"', body)) == 4
+    assert len(re.findall(r'<img class="taste" src="data:image/png;base64,[^"]+" alt="[^"]{20,}"', body)) == 5
 
 
 def test_the_first_page_counts():
