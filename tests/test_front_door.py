@@ -74,7 +74,7 @@ def quick(tmp_path_factory):
 
 
 def told(call):
-    """Call, and let pass what the package says of its own accord: one sentence, raised by one of its ``raise`` lines."""
+    """Call, and let pass what the package says by itself: one sentence, raised by one of its ``raise`` lines."""
     error = None
     try:
         with warnings.catch_warnings():

@@ -143,7 +143,7 @@ def test_bad_input(call, error, message):
 
 
 def test_a_time_integration_that_fails_says_so():
-    """Without viscosity to speak of the shock cannot be resolved, and the solution blows up."""
+    """With hardly any viscosity the shock cannot be resolved, and the solution blows up."""
     with (
         np.errstate(all="ignore"),
         pytest.raises(RuntimeError, match=r"The time integration failed .* take more points"),

@@ -169,7 +169,7 @@ def test_an_interrupted_run_returns_the_best_weights_so_far(decay, scripted):
 
 
 def counting(breaks_at):
-    """Adds 1 to the last bias in each step, and breaks it in one: the weights tell of which step they are."""
+    """Adds 1 to the last bias in each step, and breaks it in one: the weights show of which step they are."""
 
     def act(model, step):
         model.layers[-1].bias += nan if step == breaks_at else 1.0
@@ -246,7 +246,7 @@ def test_a_loss_that_is_no_number_from_the_start_is_named_by_gauss_newton_too(de
     assert "Give these a scale or a bound, such as HardConstraint" in run.warnings[0]
 
 
-# --- the end of memory
+# --- lack of memory
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Optimizers: each lowers the loss, does what its name says, and tells where a step started from."""
+"""Optimizers: each lowers the loss, does what its name says, and returns where a step started from."""
 
 from __future__ import annotations
 
