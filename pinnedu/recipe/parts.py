@@ -108,7 +108,7 @@ def median(values: list[float]) -> float:
 def widened(model: MLP, problem: Problem, width: int) -> MLP:
     """The same function as a network with wider hidden layers: new neurons see all of the layer before, and nothing sees them.
 
-    Source: Chen, Goodfellow & Shlens (2016), Net2Net, with new neurons instead of copies.
+    Source: Chen, Goodfellow & Shlens (2016), Net2Net, with new neurons in the place of copies.
     """
     wide = MLP(problem, hidden=(width,) * (len(model.layers) - 1), embedding=model.embedding)
     wide.set_output(model.output_shift, model.output_scale)
