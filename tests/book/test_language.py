@@ -3,12 +3,12 @@
 import ast
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import chapter_map
 import chapters
 import pytest
-import tomllib
 
 ROOT = chapters.ROOT
 CHAPTERS = chapter_map.chapters()
