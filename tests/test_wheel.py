@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -13,9 +12,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def test_every_file_that_is_no_code_is_packed():
     packed = PROJECT["tool"]["setuptools"]["package-data"]["pinnedu"]
-    listed = subprocess.run(["git", "ls-files", "pinnedu"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.splitlines()
-    files = listed or [str(path.relative_to(ROOT)) for path in (ROOT / "pinnedu").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    others = [file.removeprefix("pinnedu/") for file in files if not file.endswith(".py")]
+    home = ROOT / "pinnedu"
+    files = [str(path.relative_to(home)) for path in home.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    others = [file for file in files if not file.endswith(".py")]
     assert "data/cylinder_wake.npz" in others
     assert not [file for file in others if not any(fnmatch.fnmatch(file, pattern) for pattern in packed)]
 

@@ -19,7 +19,8 @@ from pinnedu.trainers import Objective
 from pinnedu.trainers.optimizers import Step
 
 PAGE = (chapters.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-CODE = {block.split("\n", 1)[0]: block for block in re.findall(r"^```python\n(# (?:pinnedu|tests)/.*?)^```$", PAGE, flags=re.M | re.S)}
+BLOCKS = re.findall(r"^```python\n(# (?:pinnedu|tests)/.*?)^```$", PAGE, flags=re.M | re.S)
+CODE = {block.split("\n", 1)[0]: block for block in BLOCKS}
 CHAPTER = re.search(r"^````md\n(.*?)^````$", PAGE, flags=re.M | re.S)
 
 
