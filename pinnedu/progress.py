@@ -7,7 +7,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 
-class Bar(tqdm):  # type: ignore[misc]
+class Bar(tqdm):
     """A bar that goes away when the run ends, whatever ended it.
 
     tqdm leaves a red bar in a notebook when a run is short of its total, as if it had failed. A time limit, a callback

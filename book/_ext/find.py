@@ -1,7 +1,7 @@
 """A search that finds sections and shows the line that was found, also where the book is opened from the disk.
 
-Sphinx's own index knows titles and pages, and fetches a page to show a line of it, which a browser refuses for files. So each
-build writes the text of every section into one script, and `find.js` searches that.
+Sphinx's own index knows titles and pages, and fetches a page to show a line of it, which a browser refuses for files.
+So each build writes the text of every section into one script, and `find.js` searches that.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 from docutils import nodes
 
 SILENT = nodes.math, nodes.math_block, nodes.raw, nodes.comment, nodes.system_message
+BLOCKS = nodes.paragraph, nodes.literal_block, nodes.list_item, nodes.entry, nodes.term
 OUTPUT = "cell_output"
 
 
@@ -20,7 +21,7 @@ def text(node):
     if isinstance(node, (*SILENT, nodes.section, nodes.title)) or OUTPUT in node.get("classes", ()):
         return ""
     said = "".join(map(text, node.children))
-    return f"{said} " if isinstance(node, (nodes.paragraph, nodes.literal_block, nodes.list_item, nodes.entry, nodes.term)) else said
+    return f"{said} " if isinstance(node, BLOCKS) else said
 
 
 def keep(app, doctree, docname):
@@ -32,13 +33,9 @@ def keep(app, doctree, docname):
     for section in doctree.findall(nodes.section):
         heading = section.next_node(nodes.title)
         title = heading.astext() if heading is not None else page
-        found.append([section["ids"][0], "" if section.parent is doctree else title, " ".join(text_of(section).split())])
+        said = " ".join("".join(map(text, section.children)).split())
+        found.append([section["ids"][0], "" if section.parent is doctree else title, said])
     app.sections[docname] = [page, found]
-
-
-def text_of(section):
-    """The text of a section's own children."""
-    return "".join(map(text, section.children))
 
 
 def write(app, exception):

@@ -8,11 +8,11 @@
     A network trains for a few seconds. How wrong will it be?
     :::
 
-The first number that ``answer`` glues is the truth, so that nobody types it. Without ``choices`` the reader types a number, or words where the
-answer glues none. The right one of the choices is the nearest number, or the one whose condition holds, as in
-``:choices: twice {slope < 1.5}; four times {slope >= 1.5}``. ``unit`` follows a typed number. ``by: difference`` compares
-exponents, which a factor would judge too harshly. ``asks: words`` asks for words all the same, as does a plain admonition with the class
-``predict``.
+The first number that ``answer`` glues is the truth, so that nobody types it. Without ``choices`` the reader types a
+number, or words where the answer glues none. The right one of the choices is the nearest number, or the one whose condition
+holds, as in ``:choices: twice {slope < 1.5}; four times {slope >= 1.5}``. ``unit`` follows a typed number. ``by: difference``
+compares exponents, which a factor would judge too harshly. ``asks: words`` asks for words all the same, as does a plain
+admonition with the class ``predict``.
 
 Without a script the answer unfolds; `predict.js` adds the rest, and keeps the guesses in the reader's browser.
 """
@@ -70,7 +70,8 @@ def choose(choices, value, known):
     """The texts of the choices, and the right one."""
     texts, conditions = zip(*(CHOICE.match(choice.strip()).groups() for choice in choices.split(";")), strict=True)
     if any(conditions):
-        right = [text for text, condition in zip(texts, conditions, strict=True) if condition and scoreboard.judge(condition, known)]
+        both = zip(texts, conditions, strict=True)
+        right = [text for text, condition in both if condition and scoreboard.judge(condition, known)]
         if len(right) != 1 or not all(conditions):
             raise ValueError(f"of the conditions of {choices!r} one must hold, not {len(right)}, and each choice has one")
         return texts, right[0]
@@ -115,7 +116,8 @@ def ask(box, answer, options, page):
     name = f"guess-{zlib.crc32(box.astext().encode()):08x}"  # of the question: other boxes may come and go
     number = None if options.get("asks") == "words" else truth(answer, page)
     value, shown, unit = number or (None, "", "")
-    asked = guess(kind="words" if value is None else "number", id=name, unit=options.get("unit", unit), by=options.get("by", "factor"))
+    kind = "words" if value is None else "number"
+    asked = guess(kind=kind, id=name, unit=options.get("unit", unit), by=options.get("by", "factor"))
     if asked["by"] not in ("factor", "difference"):
         raise ValueError(f"by is 'factor' or 'difference', not {asked['by']!r}")
     if value is not None:
@@ -140,19 +142,20 @@ def complete(app, doctree):
 def form(node):
     """The form in HTML, which the script shows."""
     name, kind, unit = node["id"], node["kind"], node["unit"]
+    label = f'<label for="{name}">Your guess</label>'
     if kind == "choice":
-        options = "".join(
-            f'<label><input type="radio" name="{name}" value="{escape(text)}" required> {escape(text)}</label>' for text in node["choices"]
-        )
-        field = f"<fieldset><legend>Your guess</legend>{options}</fieldset>"
+        radio = f'<input type="radio" name="{name}" required value='
+        options = (f'<label>{radio}"{escape(text)}"> {escape(text)}</label>' for text in node["choices"])
+        field = f"<fieldset><legend>Your guess</legend>{''.join(options)}</fieldset>"
     elif kind == "number":
-        field = f'<label for="{name}">Your guess</label> <input id="{name}" name="{name}" inputmode="decimal" autocomplete="off" size="9" required>'
+        field = f'{label} <input id="{name}" name="{name}" inputmode="decimal" autocomplete="off" size="9" required>'
         field += f" <span>{escape(unit)}</span>" if unit else ""
     else:
-        field = f'<label for="{name}">Your guess</label> <textarea id="{name}" name="{name}" rows="2" required></textarea>'
+        field = f'{label} <textarea id="{name}" name="{name}" rows="2" required></textarea>'
     told = "".join(f' data-{key}="{escape(node[key])}"' for key in ("kind", "by", "truth", "shown", "unit") if key in node)
-    button = "Keep it, and look" if node.children else "Keep it"
-    return f'<form class="guess" data-name="{name}"{told} hidden>{field} <button type="submit">{button}</button><p class="guess-said" role="status"></p></form>'
+    button = f'<button type="submit">{"Keep it, and look" if node.children else "Keep it"}</button>'
+    said = '<p class="guess-said" role="status"></p>'
+    return f'<form class="guess" data-name="{name}"{told} hidden>{field} {button}{said}</form>'
 
 
 def visit_guess(self, node):

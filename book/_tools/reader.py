@@ -26,6 +26,8 @@ from chapters import ROOT
 from nbformat.sign import NotebookNotary
 from typography import set_numbers
 
+from pinnedu.plots import shown_width
+
 BUILT = ROOT / "_build" / "notebooks"
 FENCE = re.compile(r"^(:{3,}|`{3,})\{([\w:-]+)\}\s*(.*)$")
 OPTION = re.compile(r"^:([\w-]+):\s*(.*)$")
@@ -289,6 +291,9 @@ def reader(notebook: nbformat.NotebookNode, page: str, names: Names) -> nbformat
         if "remove-output" in cell.metadata.get("tags", []):  # it comes when the reader runs the cell
             cell.outputs, cell.execution_count = [], None
         cell.metadata = nbformat.from_dict({"jupyter": hidden} if hidden else {})
+        for output in cell.outputs:
+            if png := output.get("data", {}).get("image/png"):  # a notebook would show each pixel of the file
+                output.metadata["image/png"] = {"width": shown_width(base64.b64decode(png))}
         cell.source = cell.source.replace(RESULTS, RESULTS.removeprefix("../"))
         cells.append(cell)
         if "caption" in figure:
