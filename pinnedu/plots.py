@@ -30,6 +30,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 
 WIDTH = 6.8  # inches, at 96 pixels of a browser: what a page is wide, so that a figure is shown as large as it is drawn
 DPI = 192  # two pixels of the file for one of the page
+SMALLEST = 8.25  # points: 11 pixels of the page
 
 STYLE: dict[str, Any] = {
     "figure.facecolor": "white",  # opaque: a transparent figure vanishes on a dark page
@@ -80,19 +81,32 @@ def fit_to_page(figure: Figure) -> None:
     figure.set_size_inches(min(width, WIDTH), height)
 
 
+def make_legible(figure: Figure) -> None:
+    """Raise lettering that is too small for a page."""
+    figure.draw_without_rendering()  # makes the labels of ticks
+    for text in _texts(figure):
+        text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+
+
+def _texts(figure: Figure) -> list[Text]:
+    """All lettering that can be seen."""
+    return [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text().strip()]
+
+
 def to_png(figure: Figure, dpi: int = DPI, colors: int = 256) -> bytes:
     """A figure as a small PNG, the same bytes each time, with what a page has to know of it.
 
     The file says its resolution, the size of its smallest lettering in points ("lettering"), and at which columns of
     pixels it can be cut into panels, which a phone shows one below the other ("panels").
     """
+    make_legible(figure)
     with io.BytesIO() as file, io.BytesIO() as small:
         # matplotlib would write its own version into the file.
         figure.savefig(file, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
         file.seek(0)
         with Image.open(file) as picture:
             facts = PngImagePlugin.PngInfo()
-            facts.add_text("lettering", f"{_smallest_lettering(figure):g}")
+            facts.add_text("lettering", f"{min((text.get_fontsize() for text in _texts(figure)), default=SMALLEST):g}")
             facts.add_text("panels", " ".join(str(round(share * picture.width)) for share in _cuts(figure)))
             reduced = picture.convert("RGB").quantize(colors)
             reduced.save(small, format="png", optimize=True, dpi=(dpi, dpi), pnginfo=facts)
@@ -109,12 +123,6 @@ def _displayed(figure: Figure) -> tuple[bytes, dict[str, int]]:
     """What a notebook shows of a figure: twice as many pixels as it takes there."""
     width, height = figure.get_size_inches() * 96
     return to_png(figure), {"width": round(width), "height": round(height)}
-
-
-def _smallest_lettering(figure: Figure) -> float:
-    """Points of the smallest text that can be seen."""
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    return min((float(text.get_fontsize()) for text in texts), default=STYLE["font.size"])
 
 
 def _cuts(figure: Figure) -> list[float]:

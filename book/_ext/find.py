@@ -32,7 +32,7 @@ def keep(app, doctree, docname):
     found = []
     for section in doctree.findall(nodes.section):
         heading = section.next_node(nodes.title)
-        title = heading.astext() if heading is not None else page
+        title = page if heading is None else heading.astext()
         said = " ".join("".join(map(text, section.children)).split())
         found.append([section["ids"][0], "" if section.parent is doctree else title, said])
     app.sections[docname] = [page, found]
@@ -42,7 +42,8 @@ def write(app, exception):
     """Once all pages are there."""
     if exception is None and app.builder.format == "html":
         target = Path(app.outdir, "_static", "sections.js")
-        target.write_text(f"window.SECTIONS = {json.dumps(app.sections, ensure_ascii=False, sort_keys=True)};\n", encoding="utf-8")
+        data = json.dumps(app.sections, ensure_ascii=False, sort_keys=True)
+        target.write_text(f"window.SECTIONS = {data};\n", encoding="utf-8")
 
 
 def load(app, pagename, templatename, context, doctree):

@@ -68,7 +68,7 @@
       const verdict = make("span", `${VERDICTS[judge(form, said)]}${apart(form, said)}`);
       status.replaceChildren(beside, verdict);
     }
-    if (details) details.open = true;
+    if (details) { details.hidden = false; details.open = true; }
   };
 
   const summary = document.querySelector(".guess-summary");
@@ -124,7 +124,7 @@
       delete memory[PAGE];
       write(memory);
       forms.forEach(form => { form.reset(); form.querySelector(".guess-said").textContent = ""; });
-      document.querySelectorAll("details.guess-truth").forEach(details => { details.open = false; });
+      document.querySelectorAll("details.guess-truth").forEach(details => { details.hidden = true; details.open = false; });
       summarize();
     });
     summary.replaceChildren(title, said, list, forget);
@@ -133,6 +133,7 @@
   forms.forEach(form => {
     const { name, kind } = form.dataset;
     form.hidden = false;
+    if (form.nextElementSibling?.matches("details.guess-truth")) form.nextElementSibling.hidden = true; // until there is a guess
     if (kept()[name]) {
       const { said } = kept()[name];
       if (kind === "choice") [...form.querySelectorAll("input")].forEach(radio => { radio.checked = radio.value === said; });

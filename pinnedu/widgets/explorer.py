@@ -259,5 +259,6 @@ def to_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     with plots.style(), io.BytesIO() as file:
         if kind == "png":
             return plots.to_png(figure, dpi, colors=128)
+        plots.make_legible(figure)
         figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
         return file.getvalue()
