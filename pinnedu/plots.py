@@ -59,9 +59,11 @@ STYLE: dict[str, Any] = {
 
 def style() -> AbstractContextManager[None]:
     """Use the book's style: ``plots.style()`` for a whole notebook, ``with plots.style():`` for one figure."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and "matplotlib_inline.backend_inline" not in sys.modules:
+        plt.switch_backend(mpl.get_backend())  # when it is loaded it takes over how figures are shown, so load it first
     before = mpl.rcParams.copy()
     mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
         shell.display_formatter.formatters["image/png"].for_type(Figure, _displayed)
 
