@@ -165,7 +165,7 @@ def test_search_finds_sections_and_shows_the_line(visit, words, page_name, secti
 def test_print_has_no_empty_frames_and_nothing_to_press(visit):
     page = visit("book/heat.html", "dark")
     page.emulate_media(media="print")
-    style = "one => { const s = getComputedStyle(one); return [s.overflowX, s.overflowY, s.borderTopWidth, s.borderBottomWidth]; }"
+    style = "one => ['overflowX', 'overflowY', 'borderTopWidth', 'borderBottomWidth'].map(name => getComputedStyle(one)[name])"
     for box in page.locator(".bd-article :is(div.cell_input, .highlight, pre)").all():
         if box.is_visible():
             assert box.evaluate(style) == ["visible", "visible", "0px", "0px"]
