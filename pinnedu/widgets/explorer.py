@@ -28,8 +28,9 @@ PLAYER = """\
 {caption}<script type="text/plain">
 <div style="display: flex; flex-wrap: wrap; gap: 0.3em 0.9em; align-items: center; margin-bottom: 0.4em">
 <label for="{id}-range">{label}</label>
-<input type="range" id="{id}-range" min="0" max="{last}" step="1" value="{start}" aria-valuetext="{shown}" \
+<input type="range" id="{id}-range" min="0" max="{last}" step="1" value="{start}" aria-valuetext="{shown}" list="{id}-ticks" \
 style="flex: 1 1 10em; max-width: 24em; min-width: 8em; height: 1.8em">
+<datalist id="{id}-ticks">{ticks}</datalist>
 <output for="{id}-range" style="font-weight: bold; min-width: 5em">{shown}</output>
 <button type="button" style="min-width: 4.5em">Play</button>
 </div>
@@ -127,6 +128,7 @@ class Explorer:
             id=name,
             label=escape(self.label),
             last=len(self.frames) - 1,
+            ticks="".join(f'<option value="{i}"></option>' for i in range(len(self.frames))),
             start=self.start,
             shown=escape(self.frames[self.start].shown),
             first=frames[self.start],
