@@ -3,7 +3,7 @@
 (() => {
   const WIDE = ":is(pre, mjx-container, .printed-table, .pst-scrollable-table-container)";
   const look = () => document.querySelectorAll(`.bd-article ${WIDE}`).forEach(box => {
-    const wide = box.scrollWidth - box.clientWidth > 2;
+    const wide = getComputedStyle(box).overflowX !== "visible" && box.scrollWidth - box.clientWidth > 2;
     box.classList.toggle("wide", wide);
     if (wide) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
