@@ -172,7 +172,7 @@ def test_print_has_no_empty_frames_and_nothing_to_press(visit):
     for what in ("form.guess", ".copybtn", "figure.explorer button", ".bd-sidebar-primary"):
         assert page.locator(f"{what}:visible").count() == 0, what
     dark = "one => getComputedStyle(one).color"
-    assert {page.locator(f".bd-article {tag}").first.evaluate(dark) for tag in ("h1", "h2", "p", "li")} == {"rgb(0, 0, 0)"}
+    assert {page.locator(f".bd-article section > {tag}").first.evaluate(dark) for tag in ("h1", "h2", "p")} == {"rgb(0, 0, 0)"}
     ground = page.locator("body").evaluate("one => getComputedStyle(one).backgroundColor")
     assert ground in ("rgb(255, 255, 255)", "rgba(0, 0, 0, 0)")
     pages = len(re.findall(rb"/Type\s*/Page\b", page.pdf(format="A4")))
