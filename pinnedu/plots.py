@@ -174,11 +174,13 @@ def solution(
     name = field or problem.fields[0]
     with style():
         figure, axes = _axes(ax)
-        _draw(axes, problem, _values(model, problem, name, at), at, name, "viridis")
+        values = _values(model, problem, name, at)
+        colors, limits = _scale(values)
+        _draw(axes, problem, values, at, name, colors, limits)
         if points is not None:
             columns = [points[:, problem.domain.names.index(c)].cpu() for c in _across(problem, at)]
             if len(columns) == 2:
-                axes.plot(*columns, ".", color="white", markersize=1.5, alpha=0.8)
+                axes.plot(*columns, ".", color="white" if colors == "viridis" else "black", markersize=1.5, alpha=0.8)
     return figure
 
 
@@ -201,9 +203,9 @@ def comparison(
     predicted, exact = _values(model, problem, name, at), _values(problem.solution, problem, name, at)
     with style():
         figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.3))
-        limits = (float(np.nanmin(exact)), float(np.nanmax(exact)))
-        _draw(axes[0], problem, exact, at, f"exact {name}", "viridis", limits)
-        _draw(axes[1], problem, predicted, at, f"model {name}", "viridis", limits)
+        colors, limits = _scale(exact)
+        _draw(axes[0], problem, exact, at, f"exact {name}", colors, limits)
+        _draw(axes[1], problem, predicted, at, f"model {name}", colors, limits)
         largest = float(np.nanmax(np.abs(predicted - exact))) or 1.0
         _draw(axes[2], problem, predicted - exact, at, "model − exact", "RdBu_r", (-largest, largest))
     return figure
@@ -338,6 +340,14 @@ def _values(source: Any, problem: Problem, field: str, at: Mapping[str, float] |
     values[inside] = found.cpu().double()
     count = len(_free(problem, at))
     return values.numpy().reshape((round(len(grid) ** (1 / count)),) * count)
+
+
+def _scale(values: np.ndarray) -> tuple[str, tuple[float, float]]:
+    """Colors and limits of a map: two hues, with white at zero, for a field of both signs."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if min(-low, high) > 0.1 * max(-low, high):
+        return "RdBu_r", (-max(-low, high), max(-low, high))
+    return "viridis", (low, high)
 
 
 def _draw(
