@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,8 @@ from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image, PngImagePlugin
 from torch import Tensor, nn
 
 from pinnedu.domain import Box
@@ -24,14 +28,19 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008), distinguished by readers with any kind of color vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
+WIDTH = 6.8  # inches, at 96 pixels of a browser: what a page is wide, so that a figure is shown as large as it is drawn
+DPI = 192  # two pixels of the file for one of the page
+SMALLEST = 8.25  # points: 11 pixels of the page
+
 STYLE: dict[str, Any] = {
     "figure.facecolor": "white",  # opaque: a transparent figure vanishes on a dark page
     "savefig.facecolor": "white",
-    "figure.dpi": 110,
+    "figure.dpi": 96,
+    "figure.hooks": ["pinnedu.plots:fit_to_page"],
     "figure.constrained_layout.use": True,
     "figure.figsize": (6.4, 3.6),
-    "font.size": 10,
-    "axes.titlesize": 10,
+    "font.size": 9,  # points: 12 pixels of the page
+    "axes.titlesize": 9,
     "axes.titleweight": "bold",
     "axes.prop_cycle": cycler(color=COLORS),
     "axes.spines.top": False,
@@ -50,14 +59,93 @@ STYLE: dict[str, Any] = {
 
 def style() -> AbstractContextManager[None]:
     """Use the book's style: ``plots.style()`` for a whole notebook, ``with plots.style():`` for one figure."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None and "matplotlib_inline.backend_inline" not in sys.modules:
+        plt.switch_backend(mpl.get_backend())  # when it is loaded it takes over how figures are shown, so load it first
     before = mpl.rcParams.copy()
     mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
+    if shell is not None:
+        shell.display_formatter.formatters["image/png"].for_type(Figure, _displayed)
 
     class Restore(AbstractContextManager[None]):
         def __exit__(self, *_: object) -> None:
             dict.update(mpl.rcParams, before)
 
     return Restore()
+
+
+def fit_to_page(figure: Figure) -> None:
+    """Make a figure no wider than a page; pyplot calls this for each new one.
+
+    A wider one would be made smaller there, and its lettering with it.
+    """
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(min(width, WIDTH), height)
+
+
+def make_legible(figure: Figure) -> None:
+    """Raise lettering that is too small for a page."""
+    figure.draw_without_rendering()  # makes the labels of ticks
+    for text in _texts(figure):
+        text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+
+
+def _texts(figure: Figure) -> list[Text]:
+    """All lettering that can be seen."""
+    return [text for text in figure.findobj(Text) if isinstance(text, Text) and text.get_visible() and text.get_text().strip()]
+
+
+def to_png(figure: Figure, dpi: int = DPI, colors: int = 256) -> bytes:
+    """A figure as a small PNG, the same bytes each time, with what a page has to know of it.
+
+    The file says its resolution, the size of its smallest lettering in points ("lettering"), and at which columns of
+    pixels it can be cut into panels, which a phone shows one below the other ("panels").
+    """
+    make_legible(figure)
+    with io.BytesIO() as file, io.BytesIO() as small:
+        # matplotlib would write its own version into the file.
+        figure.savefig(file, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
+        file.seek(0)
+        with Image.open(file) as picture:
+            facts = PngImagePlugin.PngInfo()
+            facts.add_text("lettering", f"{min((text.get_fontsize() for text in _texts(figure)), default=SMALLEST):g}")
+            facts.add_text("panels", " ".join(str(round(share * picture.width)) for share in _cuts(figure)))
+            reduced = picture.convert("RGB").quantize(colors)
+            reduced.save(small, format="png", optimize=True, dpi=(dpi, dpi), pnginfo=facts)
+        return small.getvalue()
+
+
+def shown_width(png: bytes) -> int:
+    """How many pixels of a page a stored figure takes, from left to right."""
+    with Image.open(io.BytesIO(png)) as picture:
+        return round(picture.width / picture.info.get("dpi", (96, 96))[0] * 96)
+
+
+def _displayed(figure: Figure) -> tuple[bytes, dict[str, int]]:
+    """What a notebook shows of a figure: twice as many pixels as it takes there."""
+    width, height = figure.get_size_inches() * 96
+    return to_png(figure), {"width": round(width), "height": round(height)}
+
+
+def _cuts(figure: Figure) -> list[float]:
+    """Where a figure can be cut from top to bottom, as shares of its width: between panels side by side.
+
+    A color bar stays with the panel to its left, and what goes over several panels holds them together.
+    """
+    whole = figure.bbox
+    spans: list[list[float]] = []
+    boxes = sorted(
+        ((box.x0 / whole.width, box.x1 / whole.width, axes.get_label() == "<colorbar>")
+         for axes in figure.axes if axes.get_visible() and (box := axes.get_tightbbox()) is not None),
+    )  # fmt: skip
+    for left, right, belongs in boxes:
+        if spans and (belongs or left < spans[-1][1]):
+            spans[-1][1] = max(spans[-1][1], right)
+        else:
+            spans.append([left, right])
+    cuts = [(a[1] + b[0]) / 2 for a, b in zip(spans, spans[1:], strict=False)]
+    over = [artist.get_window_extent() for artist in (*figure.texts, *figure.legends)]
+    return [cut for cut in cuts if not any(box.x0 < cut * whole.width < box.x1 for box in over)]
 
 
 def solution(
@@ -86,11 +174,13 @@ def solution(
     name = field or problem.fields[0]
     with style():
         figure, axes = _axes(ax)
-        _draw(axes, problem, _values(model, problem, name, at), at, name, "viridis")
+        values = _values(model, problem, name, at)
+        colors, limits = _scale(values)
+        _draw(axes, problem, values, at, name, colors, limits)
         if points is not None:
             columns = [points[:, problem.domain.names.index(c)].cpu() for c in _across(problem, at)]
             if len(columns) == 2:
-                axes.plot(*columns, ".", color="white", markersize=1.5, alpha=0.8)
+                axes.plot(*columns, ".", color="white" if colors == "viridis" else "black", markersize=1.5, alpha=0.8)
     return figure
 
 
@@ -112,10 +202,10 @@ def comparison(
     name = field or problem.fields[0]
     predicted, exact = _values(model, problem, name, at), _values(problem.solution, problem, name, at)
     with style():
-        figure, axes = plt.subplots(1, 3, figsize=(9.6, 2.8))
-        limits = (float(np.nanmin(exact)), float(np.nanmax(exact)))
-        _draw(axes[0], problem, exact, at, f"exact {name}", "viridis", limits)
-        _draw(axes[1], problem, predicted, at, f"model {name}", "viridis", limits)
+        figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.3))
+        colors, limits = _scale(exact)
+        _draw(axes[0], problem, exact, at, f"exact {name}", colors, limits)
+        _draw(axes[1], problem, predicted, at, f"model {name}", colors, limits)
         largest = float(np.nanmax(np.abs(predicted - exact))) or 1.0
         _draw(axes[2], problem, predicted - exact, at, "model − exact", "RdBu_r", (-largest, largest))
     return figure
@@ -142,7 +232,7 @@ def cuts(
         raise ValueError(f"cuts needs a domain of 2 coordinates, not {problem.domain.dim}: use solution(at={{...}}).")
     with style():
         figure, axes = plt.subplots(
-            1, len(values), figsize=(3.2 * len(values), 2.8), sharey=True, squeeze=False
+            1, len(values), figsize=(min(WIDTH, 3.2 * len(values)), 2.6), sharey=True, squeeze=False
         )
         for axis, value in zip(axes[0], values, strict=True):
             at = {coordinate: value}
@@ -186,7 +276,7 @@ def history(runs: Fit | Mapping[str, Fit], *, against: str = "step", ax: Axes | 
                     axes.semilogy(record[against][known], record[name][known], mark, markersize=3, label=label)
             axes.set_ylabel("loss, error" if np.isfinite(record["error"]).any() else "loss")
         axes.set_xlabel("step" if against == "step" else "seconds of training")
-        axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -250,6 +340,14 @@ def _values(source: Any, problem: Problem, field: str, at: Mapping[str, float] |
     values[inside] = found.cpu().double()
     count = len(_free(problem, at))
     return values.numpy().reshape((round(len(grid) ** (1 / count)),) * count)
+
+
+def _scale(values: np.ndarray) -> tuple[str, tuple[float, float]]:
+    """Colors and limits of a map: two hues, with white at zero, for a field of both signs."""
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if min(-low, high) > 0.1 * max(-low, high):
+        return "RdBu_r", (-max(-low, high), max(-low, high))
+    return "viridis", (low, high)
 
 
 def _draw(

@@ -52,6 +52,14 @@ def test_solution_is_a_map_with_time_to_the_right(model):
     assert colorbar.get_ylim() == pytest.approx((0, 11))
 
 
+def test_a_signed_field_has_two_hues_and_white_at_zero(closed_form):
+    (image,) = plots.solution(closed_form(lambda x, t: x - 1), PROBLEM).axes[0].images
+    assert image.get_cmap().name == "RdBu_r"
+    assert image.get_clim() == pytest.approx((-1, 1))
+    (image,) = plots.solution(closed_form(lambda x, t: x), PROBLEM).axes[0].images
+    assert image.get_cmap().name == "viridis"
+
+
 def test_solution_of_a_run_is_that_of_its_model(model):
     run = record(model=model)
     assert np.array_equal(picture(plots.solution(run).axes[0]), picture(plots.solution(model, PROBLEM).axes[0]))

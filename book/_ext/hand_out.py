@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "_tools"))
 
 import chapters
 import reader
+from references import authors
 
 KINDS = {"figure": "Fig. {}", "displaymath": "({})", "section": "Section {}"}
 TEXT = "application/papermill.record/text/plain"
@@ -37,12 +38,6 @@ def glued(notebook):
             if name is not None and TEXT in output["data"]:
                 found[name] = ast.literal_eval(output["data"][TEXT])
     return found
-
-
-def authors(entry):
-    """The names before the year, as the pages cite them."""
-    names = [" ".join([*person.prelast_names, *person.last_names]) for person in entry.persons["author"]]
-    return names[0] + (" et al." if len(names) > 2 else f" and {names[1]}" if len(names) == 2 else "")
 
 
 def names(env):

@@ -26,6 +26,8 @@ from chapters import ROOT
 from nbformat.sign import NotebookNotary
 from typography import set_numbers
 
+from pinnedu.plots import shown_width
+
 BUILT = ROOT / "_build" / "notebooks"
 FENCE = re.compile(r"^(:{3,}|`{3,})\{([\w:-]+)\}\s*(.*)$")
 OPTION = re.compile(r"^:([\w-]+):\s*(.*)$")
@@ -36,6 +38,7 @@ TITLED = re.compile(r"^(.*?)\s*<(.+)>$", re.S)
 ANSWER = re.compile(r"^- \[([ x])\] (.*)$")
 COLORS = {"predict": "warning", "warning": "warning", "note": "info", "tip": "success", "glance": "info"}
 FOLDED = {"hide-input": ("source_hidden",), "remove-cell": ("source_hidden", "outputs_hidden")}
+RESULTS = "../benchmarks/results"  # where a chapter reads what `make bench` stored; a reader notebook has it beside itself
 LARGE = {"cylinder_wake.npz": "navier_stokes"}  # a file of the package that one chapter needs
 
 START = '''\
@@ -164,6 +167,9 @@ class Writer:
             return [line for entry in self.names.references.get(self.page, []) for line in (f"- {entry}", "")]
         if kind == "quiz":
             return list(self.quiz(part.body))
+        if kind == "predict":
+            part = Directive("admonition", "Predict", {"class": "predict"}, [*part.body, *self.unfolded(part.options)])
+            kind = "admonition"
         if kind == "admonition":
             color, title = COLORS.get(part.options.get("class", "note"), "info"), part.title
         elif part.name.startswith("prf:"):
@@ -173,6 +179,14 @@ class Writer:
             raise ValueError(f"{self.page}: a reader notebook cannot show the directive {part.name!r}.")
         begin, end = [f'<div class="alert alert-block alert-{color}">', "", f"**{title}**", ""], ["", "</div>", ""]
         return [*begin, *self.lines(part.body), *end]
+
+    def unfolded(self, options: dict[str, str]) -> Iterator[str]:
+        """The choices of a question, and its answer, folded."""
+        if "choices" in options:
+            choices = [re.sub(r"\s*\{.*\}$", "", choice.strip()) for choice in options["choices"].split(";")]
+            yield from ("", "Choose: " + " · ".join(choices))
+        if "answer" in options:
+            yield from ("", "<details><summary>What comes out</summary>", "", options["answer"], "", "</details>")
 
     def quiz(self, body: list[str]) -> Iterator[str]:
         """The question, then each answer folded over its feedback."""
@@ -249,7 +263,7 @@ def bundle(notebook: nbformat.NotebookNode, page: str) -> str:
              if file.is_file() and "__pycache__" not in file.parts and LARGE.get(file.name, page) == page}  # fmt: skip
     for name in re.findall(r"open_study\(\s*\"(\w+)\"", code):
         files |= {f"studies/{name}{suffix}": ROOT / "book" / "studies" / f"{name}{suffix}" for suffix in (".py", ".json")}
-    if "benchmarks" in code:
+    if RESULTS in code:
         results = ROOT / "benchmarks" / "results"
         files |= {file.relative_to(ROOT).as_posix(): file for file in results.rglob("*.json")}
     packed = io.BytesIO()
@@ -277,6 +291,10 @@ def reader(notebook: nbformat.NotebookNode, page: str, names: Names) -> nbformat
         if "remove-output" in cell.metadata.get("tags", []):  # it comes when the reader runs the cell
             cell.outputs, cell.execution_count = [], None
         cell.metadata = nbformat.from_dict({"jupyter": hidden} if hidden else {})
+        for output in cell.outputs:
+            if png := output.get("data", {}).get("image/png"):  # a notebook would show each pixel of the file
+                output.metadata["image/png"] = {"width": shown_width(base64.b64decode(png))}
+        cell.source = cell.source.replace(RESULTS, RESULTS.removeprefix("../"))
         cells.append(cell)
         if "caption" in figure:
             number = f"**{writer.number(figure['name'])}.** " if "name" in figure else ""

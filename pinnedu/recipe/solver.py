@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pinnedu.checks import flag, is_whole, positive, require
 from pinnedu.models import MLP, Normalize, PeriodicEmbedding
 from pinnedu.problem import Problem
+from pinnedu.progress import Bar
 from pinnedu.recipe.look import (
     amplification,
     explodes,
@@ -131,7 +131,7 @@ def solve(
     require(steps is None or is_whole(steps), "steps", "a number of steps", steps)
     quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0"
     bar = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
-    with tqdm(total=seconds, disable=quiet, leave=False, bar_format=bar) as shown:
+    with Bar(total=seconds, disable=quiet, bar_format=bar) as shown:
         return _Solver(problem, Clock(seconds, steps, shown), int(seed), device).solve()
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pinnedu.checks import require
 from pinnedu.corners import conflicts
@@ -22,6 +21,7 @@ from pinnedu.derivatives import Engine
 from pinnedu.device import out_of_memory
 from pinnedu.models import MLP
 from pinnedu.problem import Problem
+from pinnedu.progress import Bar
 from pinnedu.sampling import Points
 from pinnedu.trainers.checkpoint import Checkpoint
 from pinnedu.trainers.interrupt import Interruption
@@ -144,7 +144,7 @@ def fit(
     if keep is not None:
         keep.open(settings, state)
     quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0" or state.objective.team.rank > 0
-    with tqdm(total=settings.steps, initial=len(state.record), disable=quiet, leave=False) as run.bar:
+    with Bar(total=settings.steps, initial=len(state.record), disable=quiet) as run.bar:
         run.train()
     return run.result()
 

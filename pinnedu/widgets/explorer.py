@@ -13,7 +13,6 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from PIL import Image
 
 from pinnedu import plots
 
@@ -29,8 +28,9 @@ PLAYER = """\
 {caption}<script type="text/plain">
 <div style="display: flex; flex-wrap: wrap; gap: 0.3em 0.9em; align-items: center; margin-bottom: 0.4em">
 <label for="{id}-range">{label}</label>
-<input type="range" id="{id}-range" min="0" max="{last}" step="1" value="{start}" aria-valuetext="{shown}" \
+<input type="range" id="{id}-range" min="0" max="{last}" step="1" value="{start}" aria-valuetext="{shown}" list="{id}-ticks" \
 style="flex: 1 1 10em; max-width: 24em; min-width: 8em; height: 1.8em">
+<datalist id="{id}-ticks">{ticks}</datalist>
 <output for="{id}-range" style="font-weight: bold; min-width: 5em">{shown}</output>
 <button type="button" style="min-width: 4.5em">Play</button>
 </div>
@@ -63,7 +63,7 @@ style="flex: 1 1 10em; max-width: 24em; min-width: 8em; height: 1.8em">
 </figure>"""
 FRAME = (
     '<img src="data:{mime};base64,{data}" alt="{alt}" data-shown="{shown}"{hidden} '
-    'style="max-width: 100%; background: white; border-radius: 6px">'
+    'style="{width}max-width: 100%; background: white; border-radius: 6px">'
 )
 
 
@@ -120,6 +120,7 @@ class Explorer:
                 alt=escape(frame.alt),
                 shown=escape(frame.shown),
                 hidden="" if i == self.start else " hidden",
+                width=f"width: {plots.shown_width(frame.image)}px; " if frame.kind == "png" else "",
             )
             for i, frame in enumerate(self.frames)
         ]
@@ -127,6 +128,7 @@ class Explorer:
             id=name,
             label=escape(self.label),
             last=len(self.frames) - 1,
+            ticks="".join(f'<option value="{i}"></option>' for i in range(len(self.frames))),
             start=self.start,
             shown=escape(self.frames[self.start].shown),
             first=frames[self.start],
@@ -188,7 +190,7 @@ def explore(
     caption: str = "",
     kind: str = "svg",
     log: bool = False,
-    dpi: int = 90,
+    dpi: int = 144,
 ) -> Explorer:
     """Draw a figure for each value of a parameter, and put a slider over the pictures.
 
@@ -255,14 +257,10 @@ def render(draw: Callable[[Any], Figure], value: Any, kind: str, dpi: int) -> by
 
 
 def to_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
-    """The figure as an opaque picture, the same bytes each time, small: PNG with 128 colors."""
+    """The figure as an opaque picture, the same bytes each time, small."""
     with plots.style(), io.BytesIO() as file:
-        # matplotlib would write the date and its own version into the file.
-        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-        figure.savefig(file, format=kind, dpi=dpi, facecolor="white", metadata=metadata)
-        if kind == "svg":
-            return file.getvalue()
-        file.seek(0)
-        with Image.open(file) as picture, io.BytesIO() as small:
-            picture.convert("RGB").quantize(128).save(small, format="png", optimize=True)
-            return small.getvalue()
+        if kind == "png":
+            return plots.to_png(figure, dpi, colors=128)
+        plots.make_legible(figure)
+        figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+        return file.getvalue()

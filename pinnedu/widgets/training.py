@@ -248,12 +248,12 @@ class TrainingPanel:
     def _frame(self, step: int) -> Frame:
         loss = self.losses[-1][1]
         alt = f"After {counted(step)}: a map of {self.problem.fields[0]}, and the loss, which has come to {loss:.0e}."
-        return Frame(f"{step}", alt, to_bytes(self.figure(), "png", 80), "png")
+        return Frame(f"{step}", alt, to_bytes(self.figure(), "png", 144), "png")
 
     def figure(self) -> Figure:
         """The model's field as it is now, and the loss so far, with the error where there is a solution."""
         with plots.style():
-            figure = Figure(figsize=(8, 2.9))
+            figure = Figure(figsize=(plots.WIDTH, 2.7))
             left, right = figure.subplots(1, 2)
             plots.solution(self.model, self.problem, at=self.at, ax=left)
             left.set_title(f"{self.problem.fields[0]} after {counted(self.taken)}")
@@ -281,7 +281,7 @@ class TrainingPanel:
         if self._view:
             began = time.monotonic()
             self._measure()
-            self._view["picture"].value = to_bytes(self.figure(), "png", 90)
+            self._view["picture"].value = to_bytes(self.figure(), "png", 96)
             now = time.monotonic()
             self._next = now + max(PICTURE_SECONDS, SHARE * (now - began))
 

@@ -97,7 +97,7 @@ SCRIPTS = {
     "let toggleOpenOnPrint = 'true';",
     "DOCUMENTATION_OPTIONS.search_as_you_type = false;",
     "DOCUMENTATION_OPTIONS.COLLAPSE_INDEX = true;",
-    'window.MathJax = {"options": {"processHtmlClass": "tex2jax_process|mathjax_process|math|output_area"}}',
+    'window.MathJax = {"options": {"enableMenu": false, "processHtmlClass": "tex2jax_process|mathjax_process|math|output_area"}}',
 }
 PAGE_NAME = re.compile(r"DOCUMENTATION_OPTIONS\.pagename = '[\w/-]+';")
 HANDLERS = {("button", "onclick", "toggleFullScreen()"), ("button", "onclick", "window.print()")}

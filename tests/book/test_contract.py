@@ -89,7 +89,8 @@ def test_running_time_is_measured(computing):
 
 
 def test_reader_predicts(chapter):
-    assert re.search(r":::\{admonition\} Predict[^\n]*\n:class: predict\n", chapter.prose)
+    asks = re.search(r":::\{admonition\} Predict[^\n]*\n:class: predict\n|:::\{predict\}", chapter.prose)
+    assert asks, "there is no question before its answer: begin one with :::{predict}"
 
 
 def test_exercises_have_folded_solutions(chapter):

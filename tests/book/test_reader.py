@@ -53,6 +53,13 @@ def test_boxes_have_their_color_and_number():
     assert 'alert-warning">\n\n**Predict**' in box
 
 
+def test_a_question_is_text_and_its_answer_is_folded():
+    source = ":::{predict}\n:answer: It is {glue:text}`error:.1%`.\n:choices: 1 % {error < 1}; 3 % {error > 1}\nHow much?\n:::"
+    (box,) = written(source)
+    assert box.startswith('<div class="alert alert-block alert-warning">\n\n**Predict**\n\nHow much?\n\nChoose: 1 % · 3 %')
+    assert "<details><summary>What comes out</summary>\n\nIt is 1.2%.\n\n</details>" in box
+
+
 def test_a_quiz_is_folded():
     (quiz,) = written(":::{quiz}\nWhy?\n\n- [ ] The `a` *way*.\n\n  Not so.\n- [x] Other.\n\n  It is so,\n  indeed.\n:::")
     assert "<details><summary>The <code>a</code> <em>way</em>.</summary>\n\n**No.**\n\nNot so.\n\n</details>" in quiz
@@ -121,8 +128,9 @@ def start_cell(name):
         ("heat.ipynb", "from pinnedu import *\np = problems.heat()\nfit(MLP(p), p, optimizer=Adam(), steps=2)"),
         ("failures.ipynb", "from pinnedu.studies import open_study\nassert len(open_study('failures').results) > 9"),
         ("navier_stokes.ipynb", "from pinnedu import data; data.cylinder_wake()"),
+        ("against_the_field.ipynb", "RUN"),
     ],
-    ids=["heat", "failures", "navier_stokes"],
+    ids=["heat", "failures", "navier_stokes", "against_the_field"],
 )
 def test_it_brings_the_package_along(name, uses, tmp_path):
     """In an empty folder, where no package of that name is to be found."""
@@ -133,6 +141,9 @@ def test_it_brings_the_package_along(name, uses, tmp_path):
         "assert importlib.util.find_spec('pinnedu') is None\n"
     )
     where = "\nimport pinnedu\nassert pinnedu.__file__.startswith(os.getcwd()), pinnedu.__file__\n"
+    if uses == "RUN":  # the first cell of the chapter reads what lies beside it
+        cells = nbformat.read(reader.BUILT / name, as_version=4).cells
+        uses = next(cell.source for cell in cells[2:] if cell.cell_type == "code")
     (tmp_path / "run.py").write_text(hide + start_cell(name) + where + uses)
     environment = {"PINNEDU_PROGRESS": "0", "HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-P", "run.py"], cwd=tmp_path, env=environment, check=True)

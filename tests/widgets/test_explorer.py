@@ -53,6 +53,20 @@ def test_the_control_has_a_name():
     assert f'<output for="{name}"' in html
 
 
+def test_each_value_has_a_tick():
+    html = player()._repr_html_()
+    (ticks,) = re.findall(r'list="([^"]+)"', html)
+    assert re.search(rf'<datalist id="{ticks}">(<option value="\d"></option>){{3}}</datalist>', html)
+
+
+def test_a_frame_takes_as_much_room_as_it_was_drawn_for():
+    assert html_widths(player(kind="png")._repr_html_()) == {"288"}, "3 inches at 96 pixels"
+
+
+def html_widths(html):
+    return set(re.findall(r'style="width: (\d+)px;', html))
+
+
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_bytes_are_the_same_each_time(kind):
     assert player(kind=kind)._repr_html_() == player(kind=kind)._repr_html_()
