@@ -52,9 +52,10 @@ def test_residuals_are_counted_and_not_points():
 @pytest.mark.parametrize("optimizer", [GaussNewton(), SPRING(), GaussNewtonCG(), KFAC()], ids=lambda o: type(o).__name__)
 def test_the_memory_of_a_system_is_that_of_its_residuals(optimizer, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda device: 10**3)
+    objective = system(16)
+    step = optimizer.start(objective.model)
     with pytest.raises(ValueError, match="with 80 residuals and 66 weights"):
-        objective = system(16)
-        optimizer.start(objective.model)(objective)
+        step(objective)
 
 
 @pytest.mark.parametrize(("width", "factored"), [(16, False), (32, True)])
