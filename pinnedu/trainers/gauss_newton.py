@@ -211,7 +211,7 @@ class Tangent:
     def diagonal(self) -> Tensor:
         """The diagonal of J^T J, or of J J^T, without the matrix."""
         dim = 1 if self.dual else 0
-        return self.team.sum(torch.stack([rows.square().sum(dim) for rows in self.parts]).sum(0))
+        return self.team.sum(torch.stack([torch.linalg.vector_norm(rows, dim=dim).square() for rows in self.parts]).sum(0))
 
     def image(self, delta: Tensor) -> Tensor:
         """J delta."""
