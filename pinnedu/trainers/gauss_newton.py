@@ -10,20 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import as_number, require, shown, whole
+from pinnedu.checks import as_number, shown, whole
 from pinnedu.parameters import assign, trainable_parameters, vector
 from pinnedu.sampling import check_resample
-from pinnedu.trainers.conjugate import conjugate_gradients
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Finished, Step
 from pinnedu.trainers.parallel import ALONE, ProcessGroup
-
-COARSE = 3e-7
-"""Damping, relative to the largest diagonal entry, below which a matrix in float32 says too little of the step."""
-
-REFINEMENTS, REFINED = 40, 1e-10
-"""Iterations that refine a step at most, and by which factor its residual is to fall."""
 
 PROBE = 0.1  # the share of a step at which the bend of the residuals is measured
 
@@ -51,10 +44,6 @@ class GaussNewton:
         in each step, whose directions of descent it remembers.
     trials : int
         How often a step may raise mu before it gives up. A run on fixed points ends there.
-    mixed : bool
-        Form and factor the matrix in float32, in half the time, and refine the step in float64, as long as mu is above 3e-7
-        of the largest diagonal entry; below, rounding would ask for too many refinements, and all is in float64. For a
-        thousand weights and more (or residuals, where they are fewer).
 
     References
     ----------
@@ -68,11 +57,9 @@ class GaussNewton:
     momentum: float = 0.0
     trials: int = 15
     resample: int = 10
-    mixed: bool = False
     compiles = False
 
     def __post_init__(self) -> None:
-        require(isinstance(self.mixed, bool), "mixed", "True or False", self.mixed)
         if not as_number(self.damping) > 0:
             raise ValueError(f"The damping must be positive, not {shown(self.damping)}.")
         if not 0 <= as_number(self.momentum) < 1:
@@ -132,8 +119,7 @@ class LevenbergMarquardt:
             what = f"{type(self.options).__name__} with {rows} residuals and {columns} weights"
             remedy = "use fewer points, or SPRING or GaussNewtonCG, which never write the Jacobian down"
             require_memory(what, needed, self.weights[0].device, remedy)
-        least = (math.inf if self.mu is None else self.mu) if self.options.mixed else None
-        return Tangent(objective.linearize().pairs, self.memory, objective.team, least)
+        return Tangent(objective.linearize().pairs, self.memory, objective.team)
 
     def state(self) -> dict[str, Any]:
         return {"mu": self.mu, "raise_by": self.raise_by, "last": self.last}
@@ -177,19 +163,9 @@ class Tangent:
     Solves in the space of the weights, (J^T J + mu) delta = -J^T v, or, where there are fewer
     residuals than weights, in theirs: delta = -J^T (J J^T + mu)^-1 v. Both are the same step. Where
     processes share the residuals, J^T J and J^T v are summed over them; J J^T needs all rows, so they are gathered.
-
-    Where the least damping ``mixed`` is given and not too small, the matrix is formed and factored in float32. Rounding
-    moves its eigenvalues by some 1e-7 of the largest, so its factor is no more than a preconditioner: the step comes from
-    conjugate gradients, whose products are in float64.
     """
 
-    def __init__(
-        self,
-        pairs: list[tuple[Tensor, Tensor]],
-        memory: dict[str, Tensor],
-        team: ProcessGroup = ALONE,
-        mixed: float | None = None,
-    ) -> None:
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]], memory: dict[str, Tensor], team: ProcessGroup = ALONE) -> None:
         self.residual, self.team = torch.cat([residual for residual, _ in pairs]), team
         self.parts = [rows for _, rows in pairs]
         self.dual = team.count(self.residual) < self.parts[0].shape[1]
@@ -198,20 +174,14 @@ class Tangent:
             self.collect, self.team = team.gather, ALONE
             self.parts, self.residual = [self.collect(torch.cat(self.parts))], self.collect(self.residual)
         size = len(self.residual) if self.dual else self.parts[0].shape[1]
-        dtype = torch.float32 if mixed is not None and mixed >= COARSE * float(self.diagonal().max()) else self.residual.dtype
-        if "gram" not in memory or len(memory["gram"]) != size or memory["gram"].dtype != dtype:
-            square = self.residual.new_zeros(2, size, size, dtype=dtype)
+        if "gram" not in memory or len(memory["gram"]) != size:
+            square = self.residual.new_zeros(2, size, size)
             memory |= {"gram": square[0], "cholesky": square[1].T}  # by columns, as LAPACK wants it: else it copies
         self.gram, self.cholesky = memory["gram"].zero_(), memory["cholesky"]
         for rows in self.parts:
-            add_gram(self.gram, (rows.T if self.dual else rows).to(dtype))
+            add_gram(self.gram, rows.T if self.dual else rows)
         self.gram = self.team.sum(self.gram)
         self.largest = float(self.gram.diagonal().max())
-
-    def diagonal(self) -> Tensor:
-        """The diagonal of J^T J, or of J J^T, without the matrix."""
-        dim = 1 if self.dual else 0
-        return self.team.sum(torch.stack([torch.linalg.vector_norm(rows, dim=dim).square() for rows in self.parts]).sum(0))
 
     def image(self, delta: Tensor) -> Tensor:
         """J delta."""
@@ -230,7 +200,6 @@ class Tangent:
 
     def factor(self, mu: float) -> bool:
         """Factor the damped matrix; False where rounding made it indefinite."""
-        self.mu = mu
         damped = self.cholesky.copy_(self.gram)
         damped.diagonal().add_(mu)
         info = self.gram.new_zeros((), dtype=torch.int32)
@@ -240,24 +209,10 @@ class Tangent:
     def solve(self, residual: Tensor) -> Tensor:
         """Damped least squares for residuals v: the minimizer of |v + J delta|^2 + mu |delta|^2."""
         right = residual if self.dual else self.transpose(residual)
-        if self.gram.dtype == residual.dtype:
-            found = self.divide(right)
-        else:
-            found = conjugate_gradients(
-                lambda v: (self.image(self.transpose(v)) if self.dual else self.transpose(self.image(v))) + self.mu * v,
-                right,
-                lambda v: self.divide(v.to(self.gram)).to(v),
-                REFINEMENTS,
-                REFINED,
-                look=3,
-            )
-        return -self.transpose(found) if self.dual else -found
-
-    def divide(self, right: Tensor) -> Tensor:
-        """Solve with the factor of the damped matrix."""
         # Two triangular solves: torch's own solver copies the factor first, which takes ten times as long.
         half = torch.linalg.solve_triangular(self.cholesky, right[:, None], upper=False)
-        return torch.linalg.solve_triangular(self.cholesky.T, half, upper=True)[:, 0]
+        found = torch.linalg.solve_triangular(self.cholesky.T, half, upper=True)[:, 0]
+        return -self.transpose(found) if self.dual else -found
 
     def decrease(self, delta: Tensor) -> float:
         """By how much the tangent's half square norm falls along a step."""

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from pinnedu.checks import as_number, require, whole
 from pinnedu.device import move
 from pinnedu.parameters import trainable_parameters
-from pinnedu.trainers.conjugate import conjugate_gradients
 from pinnedu.trainers.factored import FactoredJacobian, NotFactored, bytes_of_factors, wide
 from pinnedu.trainers.gauss_newton import GaussNewton, LevenbergMarquardt, Tangent
 from pinnedu.trainers.memory import require_memory
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.optimizers import Step
 from pinnedu.trainers.parallel import ProcessGroup
+
+LOOK = 10  # iterations of conjugate gradients between two looks at their residual, each of which waits for a GPU
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,6 @@ class GaussNewtonCG(GaussNewton):
         super().__post_init__()
         for name in ("iterations", "rank", "refresh"):
             whole(getattr(self, name), name)
-        require(not self.mixed, "mixed", "False: no matrix is formed", self.mixed)
         require(0 < as_number(self.tolerance) < 1, "tolerance", "a number between 0 and 1", self.tolerance)
 
     def start(self, model: nn.Module) -> Step:
@@ -244,3 +244,26 @@ class Nystroem:
         inside = self.basis.T @ vector
         scale = (self.values[-1] + mu) / (self.values + mu) - 1
         return vector + self.basis @ (scale * inside)
+
+
+def conjugate_gradients(product: Any, right: Tensor, precondition: Any, iterations: int, tolerance: float) -> Tensor:
+    """Solve A x = b from x = 0 for a symmetric positive A, given as a product."""
+    solution, residual = torch.zeros_like(right), right
+    scaled = precondition(residual)
+    direction, size = scaled, residual @ scaled
+    tiny = torch.finfo(right.dtype).tiny
+    for iteration in range(1, iterations + 1):
+        image = product(direction)
+        length = size / (direction @ image).clamp(min=tiny)
+        solution = solution + length * direction
+        residual = residual - length * image
+        if iteration == iterations or (iteration % LOOK == 0 and _fallen(residual, right, tolerance)):
+            break
+        scaled = precondition(residual)
+        before, size = size, residual @ scaled
+        direction = scaled + size / before.clamp(min=tiny) * direction
+    return solution
+
+
+def _fallen(residual: Tensor, right: Tensor, tolerance: float) -> bool:
+    return bool(torch.linalg.norm(residual) <= tolerance * torch.linalg.norm(right))

@@ -56,7 +56,6 @@ class SPRING(GaussNewton):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(not self.mixed, "mixed", "False: a network in float32 has its matrix in float64 already", self.mixed)
         require(isinstance(self.adaptive, bool), "adaptive", "True or False", self.adaptive)
 
     def start(self, model: nn.Module) -> Step:

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from pinnedu import MLP, SPRING, Box, GaussNewton, GaussNewtonCG, HardConstraint, On, Points, Problem, fit, problems
+from pinnedu import MLP, Box, GaussNewton, HardConstraint, On, Points, Problem, fit, problems
 from pinnedu.parameters import vector
-from pinnedu.trainers import Objective, gauss_newton, stop_below
+from pinnedu.trainers import Objective, stop_below
 from pinnedu.trainers.gauss_newton import LevenbergMarquardt, Tangent, add_gram
 from pinnedu.trainers.optimizers import Finished
 
@@ -235,57 +235,3 @@ def test_an_integral_is_solved_as_an_equation_on_points_is():
     model = MLP(problem, hidden=(12,))
     run = fit(model, problem, optimizer=GaussNewton(), steps=40, seed=0, points=Points(60, 1), progress=False)
     assert run.error < 1e-4
-
-
-def linear(count, size=60, seed=0):
-    """Residuals and a Jacobian with eigenvalues over ten decades."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randn(count, size, dtype=torch.float64, generator=generator)
-    U, S, V = torch.linalg.svd(rows, full_matrices=False)
-    return torch.randn(count, dtype=torch.float64, generator=generator), (U * torch.logspace(0, -5, len(S))) @ V
-
-
-@pytest.mark.parametrize("count", [200, 30], ids=["in the weights", "in the residuals"])
-@pytest.mark.parametrize("damping", [1e-2, 1e-6])
-def test_a_matrix_in_float32_is_refined_to_the_dense_step(count, damping):
-    residual, rows = linear(count)
-    tangent = Tangent([(residual, rows.clone())], {}, mixed=damping * float(rows.square().sum()))
-    assert tangent.gram.dtype == torch.float32
-    assert tangent.factor(damping * tangent.largest)
-    matrix = rows.T @ rows + tangent.mu * torch.eye(rows.shape[1], dtype=rows.dtype)
-    expected = torch.linalg.solve(matrix, -rows.T @ residual)
-    error = float((tangent.solve(residual) - expected).norm() / expected.norm())
-    coarse = -tangent.divide((residual if tangent.dual else rows.T @ residual).float()).double()
-    coarse = rows.T @ coarse if tangent.dual else coarse
-    assert error < 1e-8
-    assert error < 1e-2 * float((coarse - expected).norm() / expected.norm())  # what refining does
-
-
-def test_with_little_damping_nothing_is_in_float32():
-    residual, rows = linear(200)
-    plain, mixed = Tangent([(residual, rows.clone())], {}), Tangent([(residual, rows.clone())], {}, mixed=1e-9)
-    assert mixed.gram.dtype == torch.float64
-    assert torch.equal(mixed.gram, plain.gram)
-
-
-def test_mixed_precision_takes_the_same_steps(monkeypatch):
-    formed = []
-    add = gauss_newton.add_gram
-    monkeypatch.setattr(gauss_newton, "add_gram", lambda total, rows: (formed.append(total.dtype), add(total, rows)))
-    losses = []
-    for mixed in (False, True):
-        run = fit(
-            MLP(problems.heat(), (8, 8), seed=0), problems.heat(), optimizer=GaussNewton(mixed=mixed), steps=12,
-            points=Points(150, 20, resample=0), seed=0, progress=False,
-        )  # fmt: skip
-        losses.append(run.history["loss"])
-    assert {torch.float32, torch.float64} == set(formed)
-    assert losses[1][:6] == pytest.approx(losses[0][:6], rel=1e-6)
-
-
-@pytest.mark.parametrize("optimizer", [SPRING, GaussNewtonCG])
-def test_who_forms_no_such_matrix_takes_no_mixed_precision(optimizer):
-    with pytest.raises(ValueError, match="mixed must be False"):
-        optimizer(mixed=True)
-    with pytest.raises(ValueError, match="mixed must be True or False, not 1"):
-        GaussNewton(mixed=1)
