@@ -201,7 +201,7 @@ def _part(name: str, function: str, seconds: str, file: str, device: str, small:
         update(Path(file), name, result=results)
 
     module, attribute = function.split(":")
-    sys.path[:0] = [str(HERE), str(ROOT)]
+    sys.path[:0] = [str(HERE), str(ROOT), str(ROOT / "book" / "studies")]
     job = Job(device, small == "1", float(seconds), keep)
     try:
         getattr(importlib.import_module(module), attribute)(job)

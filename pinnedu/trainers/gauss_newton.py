@@ -114,7 +114,7 @@ class LevenbergMarquardt:
     def tangent(self, objective: Objective) -> Tangent:
         """The residuals at the present weights, and what is known of their derivative."""
         if not self.memory:
-            rows, columns = sum(map(len, objective.sample.values())), sum(map(Tensor.numel, self.weights))
+            rows, columns = objective.count(), sum(map(Tensor.numel, self.weights))
             needed = (rows * columns + 2 * min(rows, columns) ** 2) * self.weights[0].element_size()
             what = f"{type(self.options).__name__} with {rows} residuals and {columns} weights"
             remedy = "use fewer points, or SPRING or GaussNewtonCG, which never write the Jacobian down"

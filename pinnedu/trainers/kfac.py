@@ -102,8 +102,11 @@ class _KroneckerStep(LevenbergMarquardt):
     def tangent(self, objective: Objective) -> Tangent:
         if self.steps == 0:
             size = sum(map(Tensor.numel, self.weights))
-            rows = sum(len(points) for points in objective.sample.values())
-            require_memory(f"KFAC with {rows} residuals and {size} weights", bytes_of_factors(objective), self.weights[0].device)
+            what = f"KFAC with {objective.count()} residuals and {size} weights"
+            # For each matrix the factors of equations and conditions: averages, new ones, and their bases.
+            squares = 8 * sum(sum(side**2 for side in weight.shape) for weight in self.weights if weight.ndim == 2)
+            needed = bytes_of_factors(objective) + squares * torch.finfo(wide(self.weights[0])).bits // 8
+            require_memory(what, needed, self.weights[0].device)
         try:
             jacobian = FactoredJacobian(objective)
         except NotFactored:

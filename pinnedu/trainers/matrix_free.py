@@ -82,9 +82,8 @@ class _MatrixFree(LevenbergMarquardt):
         size = sum(map(Tensor.numel, self.weights))
         rank = min(self.options.rank, size)
         if self.steps == 0:
-            rows = sum(len(points) for points in objective.sample.values())
             sketch = 4 * size * rank * torch.finfo(wide(self.weights[0])).bits // 8
-            what = f"GaussNewtonCG with {rows} residuals and {size} weights"
+            what = f"GaussNewtonCG with {objective.count()} residuals and {size} weights"
             require_memory(what, bytes_of_factors(objective) + sketch, self.weights[0].device)
         try:
             products: Products = FactoredJacobian(objective)

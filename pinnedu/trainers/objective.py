@@ -132,6 +132,11 @@ class Objective:
         """Residuals by name, each of one dimension."""
         return self.problem.residuals(self.model, self.sample, self.derivatives)
 
+    def count(self) -> int:
+        """How many residuals there are on this process's points, several a point for a system of equations."""
+        with torch.no_grad():
+            return sum(map(len, self.residuals().values()))
+
     def terms(self) -> Tensor:
         """Each term's half mean square, unweighted, in the order of ``problem.terms``."""
         return self.team.total(self.half_mean_squares(self.residuals()))

@@ -66,7 +66,7 @@ class _Spring(LevenbergMarquardt):
     """Levenberg-Marquardt with the Jacobian in factors."""
 
     options: SPRING
-    checked = False
+    counted: tuple[tuple[int, ...], int] = (), 0  # points of each set, and how many residuals they have
 
     def __call__(self, objective: Objective) -> Tensor:
         if self.options.adaptive:
@@ -86,14 +86,17 @@ class _Spring(LevenbergMarquardt):
         return objective.linearized_terms
 
     def tangent(self, objective: Objective) -> Tangent:
-        rows, columns = sum(len(points) for points in objective.sample.values()), sum(map(Tensor.numel, self.weights))
+        shape, columns = tuple(map(len, objective.sample.values())), sum(map(Tensor.numel, self.weights))
+        fresh = self.counted[0] != shape
+        if fresh:
+            self.counted = shape, objective.count()
+        rows = self.counted[1]
         if objective.team is not ALONE or rows >= columns:
             return super().tangent(objective)
-        if not self.checked:
+        if fresh:
             squares = 3 * rows**2 * torch.finfo(wide(self.weights[0])).bits // 8
             what = f"SPRING with {rows} residuals and {columns} weights"
             require_memory(what, bytes_of_factors(objective) + squares, self.weights[0].device)
-            self.checked = True
         try:
             return FactoredTangent(FactoredJacobian(objective))
         except NotFactored:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pinnedu import KFAC, MLP, SPRING, GaussNewton, GaussNewtonCG, fit, problems
-from pinnedu.trainers import memory
+from pinnedu import KFAC, MLP, SPRING, Box, GaussNewton, GaussNewtonCG, Points, Problem, fit, problems
+from pinnedu.trainers import Objective, memory
+from pinnedu.trainers.spring import FactoredTangent
 
 
 def test_this_machine_says_what_is_free():
@@ -34,3 +35,34 @@ def test_gauss_newton_names_who_needs_less(monkeypatch):
     heat = problems.heat()
     with pytest.raises(ValueError, match=r"GaussNewton with 1300 residuals and 1801 weights .*: use fewer points, or SPRING or"):
         fit(MLP(heat, hidden=(40, 40)), heat, optimizer=GaussNewton(), steps=1)
+
+
+def system(width=16):
+    """Two equations for two fields: twice as many residuals as points."""
+    box = Box(x=(0, 1))
+    problem = Problem(box, {"first": lambda u, v: u.x - v, "second": lambda u, v: v.x + u}, fields=("u", "v"))
+    model = MLP(problem, hidden=(width,))
+    return Objective(model, problem, problem.sample(Points(40)))
+
+
+def test_residuals_are_counted_and_not_points():
+    assert system().count() == 80
+
+
+@pytest.mark.parametrize("optimizer", [GaussNewton(), SPRING(), GaussNewtonCG(), KFAC()], ids=lambda o: type(o).__name__)
+def test_the_memory_of_a_system_is_that_of_its_residuals(optimizer, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda device: 10**3)
+    objective = system(16)
+    step = optimizer.start(objective.model)
+    with pytest.raises(ValueError, match="with 80 residuals and 66 weights"):
+        step(objective)
+
+
+@pytest.mark.parametrize(("width", "factored"), [(16, False), (32, True)])
+def test_a_system_is_solved_where_it_is_smaller(width, factored):
+    """80 residuals from 40 points, by 66 weights or 130."""
+    objective = system(width)
+    tangent = SPRING().start(objective.model).tangent(objective)
+    assert isinstance(tangent, FactoredTangent) == factored
+    assert tangent.dual == factored
+    assert len(tangent.gram) == min(80, sum(weight.numel() for weight in objective.model.parameters()))
