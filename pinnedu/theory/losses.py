@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import cholesky, solve_triangular
 
 from pinnedu.checks import number, require, whole
 from pinnedu.theory.equivalence import Operator, Sines, coefficients
@@ -70,13 +70,13 @@ def hard_poisson(K: int, *, preconditioned: bool = False) -> Array:
     return Z.T @ poisson(K, 0.0) @ Z
 
 
-def trace_condition(k: int, s: float, degree: int = 40) -> float:
-    """How badly a loss with the boundary values in H^s measures the error in H^2, on a strip, at frequency k along it.
+def trace_loss(k: int, s: float, degree: int = 40) -> Array:
+    """The matrix of a loss with the boundary values in H^s, on a strip, at frequency k along it: shape (degree + 1, degree + 1).
 
-    u(x, y) = e^{ikx} p(y) for -1 < y < 1, with polynomials p. The loss is |Laplace u|^2 + |u|^2_{H^s} at y = -1 and 1. Its
-    ratio to |u|^2_{H^2} lies between two numbers; their ratio, the condition number relative to H^2, is what is left of
-    kappa after the best preconditioner. A harmonic function e^{-k(1-y)} has the H^2 norm k^{3/2}, so that only s = 3/2 is
-    right: for s = 0, the plain mean square, it grows as k^3.
+    u(x, y) = e^{ikx} p(y) for -1 < y < 1, with polynomials p in a basis that is orthonormal in H^2. The loss is
+    |Laplace u|^2 + |u|^2_{H^s} at y = -1 and 1. In such a basis its condition number says how far the loss is from the
+    square of the error in H^2: it is what is left of kappa after the best preconditioner. A harmonic function e^{-k(1-y)}
+    has the H^2 norm k^{3/2}, so that only s = 3/2 is right: for s = 0, the plain mean square, kappa grows as k^3.
 
     Parameters
     ----------
@@ -102,5 +102,6 @@ def trace_condition(k: int, s: float, degree: int = 40) -> float:
         scale * part.T @ (w[:, None] * part)
         for scale, part in (((1 + k**2) ** 2, value), (2 * (1 + k**2), first), (1.0, second))
     )
-    values = eigh(A, H, eigvals_only=True)
-    return float(values[-1] / values[0])
+    basis = solve_triangular(cholesky(H, lower=True), np.eye(degree + 1), lower=True).T  # basis^T H basis = 1
+    found = basis.T @ A @ basis
+    return (found + found.T) / 2

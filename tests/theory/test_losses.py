@@ -5,7 +5,7 @@ import pytest
 
 from pinnedu.theory import Basis, condition_number, fourier
 from pinnedu.theory.equivalence import Sines, matrix
-from pinnedu.theory.losses import hard, hard_poisson, sobolev_loss, trace_condition
+from pinnedu.theory.losses import hard, hard_poisson, sobolev_loss, trace_loss
 
 
 @pytest.mark.parametrize(("s", "power"), [(0, 4), (-1, 2), (-2, 0), (1, 6)])
@@ -50,16 +50,16 @@ def test_a_condition_that_is_built_in_leaves_no_block():
 
 def test_the_right_norm_of_the_boundary_values():
     """Three halves: constant in the frequency; the mean square grows as its cube."""
-    right = [trace_condition(k, 1.5) for k in (2, 4, 8, 16, 32)]
+    right = [condition_number(trace_loss(k, 1.5)) for k in (2, 4, 8, 16, 32)]
     assert max(right) < 4
     for s, slope in ((0.0, 3.0), (0.5, 2.0), (2.5, 2.0)):
-        found = [trace_condition(k, s) for k in (8, 16, 32)]
+        found = [condition_number(trace_loss(k, s)) for k in (8, 16, 32)]
         assert np.polyfit(np.log([8, 16, 32]), np.log(found), 1)[0] == pytest.approx(slope, abs=0.1)
 
 
 def test_bad_input():
     with pytest.raises(ValueError, match="degree must be at least"):
-        trace_condition(1000, 1.5, degree=10)
+        trace_loss(1000, 1.5, degree=10)
     with pytest.raises(ValueError, match="tests must be a whole number"):
         sobolev_loss({"xx": 1.0}, Sines(5), 0, tests=3)
     with pytest.raises(ValueError, match="s must be a finite number"):
