@@ -5,7 +5,7 @@ several panels is cut, so that the parts stand side by side where there is room.
 
 On a dark page a filter takes the place of a second set of pictures. A color is so much white, so much black, and the
 rest: the white becomes the ground of the page, the black of lines and letters becomes light, the rest stays, so that a map
-keeps its colors. A photograph says ``classes: [photo]`` in the metadata of its cell, and stays as it is.
+keeps its colors. A photograph says ``classes: photo`` in the metadata of its cell, and stays as it is.
 """
 
 import io
