@@ -53,7 +53,8 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     if plan is None:
         return None
     if plan["network"] == "Networks":
-        return Networks(problem, **{name: built(part, problem) for name, part in plan["networks"].items()})
+        parts = {name: built(part, problem) for name, part in plan["networks"].items()}
+        return Networks(problem, **{name: part for name, part in parts.items() if part is not None})
     what = plan["embedding"]
     embedding: nn.Module | None
     if what["kind"] == "Normalize":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pinnedu.checks import require, shown
+from pinnedu.checks import require
 from pinnedu.models import MLP
 from pinnedu.problem import Problem
 
@@ -83,6 +83,7 @@ class Networks(nn.Module):
         for name, network in self.networks.items():
             outputs, fields = network(points), self.gives[name]
             if outputs.ndim != 2 or outputs.shape[1] != len(fields):
-                raise ValueError(f"The network {name!r} must give {len(fields)} columns, not shape {shown(tuple(outputs.shape))}.")
+                shape = tuple(outputs.shape)
+                raise ValueError(f"The network {name!r} must give shape (N, {len(fields)}) for {', '.join(fields)}, not {shape}.")
             columns |= {field: outputs[:, i] for i, field in enumerate(fields)}
         return torch.stack([columns[field] for field in self.fields], dim=1)

@@ -282,7 +282,7 @@ def scale_outputs(model: nn.Module, problem: Problem, units: Mapping[str, Unit])
         with torch.no_grad():
             return model(points).double()
 
-    had = {}
+    had: dict[str, Unit] = {}
     for network in [part for part in model.modules() if isinstance(part, MLP)]:
         if network.output_shift is not None and network.output_scale is not None:
             names = network.fields if len(network.fields) < len(problem.fields) else problem.fields
