@@ -28,7 +28,7 @@ def blueprint(model: nn.Module) -> Blueprint | None:
     """How to build a model of the same shape; None if it is not one of pinnedu's own, such as one with formulas in it."""
     if type(model) is Networks:
         plans = {name: blueprint(network) for name, network in model.networks.items()}
-        return None if None in plans.values() else {"network": "Networks", "networks": plans}
+        return None if None in plans.values() or len(model.functions) else {"network": "Networks", "networks": plans}
     if type(model) not in NETWORKS.values():
         return None
     assert isinstance(model, MLP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,8 @@ class Networks(nn.Module):
     ----------
     problem : Problem, optional
         Says the order of the fields. Needed only where no network is a network of pinnedu, which know it.
+    functions : sequence of Module
+        What equations call themselves, such as a law ``f(u)``: trained with the networks of the fields.
     **networks : Module, (N, d) -> (N, number of its fields)
         Under the name of its field each: an :class:`MLP` that was made for all fields of the problem is cut to this one, and
         another module gives it as its only column. An MLP with ``fields=`` gives those, under any name.
@@ -41,9 +45,17 @@ class Networks(nn.Module):
     >>> model = Networks(u=MLP(heat, hidden=(20, 20)), k=MLP(heat, hidden=(10,), inputs=("x",)))
     >>> model(torch.rand(5, 2, dtype=torch.float64)).shape
     torch.Size([5, 2])
+
+    A law that depends on the solution, and not on the place, is a function that the equation calls:
+
+    >>> law = nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
+    >>> growth = Problem(Box(t=(0, 1)), {"growth": lambda u: u.t - law(u[:, None])[:, 0]})
+    >>> model = Networks(u=MLP(growth), functions=[law])
     """
 
-    def __init__(self, problem: Problem | None = None, /, **networks: nn.Module) -> None:
+    def __init__(
+        self, problem: Problem | None = None, /, functions: Sequence[nn.Module] = (), **networks: nn.Module
+    ) -> None:
         super().__init__()
         require(problem is None or isinstance(problem, Problem), "The problem", "a Problem", problem)
         if not networks:
@@ -76,7 +88,9 @@ class Networks(nn.Module):
             if given.count(field) != 1:
                 raise ValueError(f"The field {field!r} needs one network, and has {given.count(field) or 'none'}: "
                                  f"the networks give {', '.join(given)}.")
-        self.networks = nn.ModuleDict(networks)
+        good = isinstance(functions, tuple | list) and all(isinstance(one, nn.Module) for one in functions)
+        require(good, "functions", "a list of modules that equations call", functions)
+        self.networks, self.functions = nn.ModuleDict(networks), nn.ModuleList(functions)
 
     def forward(self, points: Tensor) -> Tensor:
         columns: dict[str, Tensor] = {}

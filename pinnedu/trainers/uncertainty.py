@@ -14,6 +14,7 @@ assumed: it is the mean square of what the data leave, per degree of freedom tha
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Mapping
@@ -100,10 +101,11 @@ class Posterior:
         self.trained = WithUnknowns(model, problem.unknowns, units).to(weight.device)
         sample = problem.sample(points, generator=torch.Generator().manual_seed(0), device=weight.device, dtype=weight.dtype)
         moved = trainable_parameters(self.trained)
-        self.prior = torch.ones(sum(value.numel() for value in moved.values()), dtype=weight.dtype, device=weight.device)
-        first = len(self.prior) - len(problem.unknowns)  # unknowns come last
-        self.places = {name: first + i for i, name in enumerate(problem.unknowns)}
-        self.prior[first:] = 0.0
+        sizes = [value.numel() for value in moved.values()]
+        ends = dict(zip(moved, itertools.accumulate(sizes), strict=True))
+        self.places = {name: ends[f"unknowns.{name}"] - 1 for name in problem.unknowns}
+        self.prior = torch.ones(sum(sizes), dtype=weight.dtype, device=weight.device)
+        self.prior[list(self.places.values())] = 0.0
         size = len(self.prior)
         require_memory(f"The covariance of {size} weights", 5 * 8 * size**2, weight.device, "use a smaller model")
         curvature, seen = torch.zeros(2, size, size, dtype=weight.dtype, device=weight.device)
