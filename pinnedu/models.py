@@ -335,6 +335,8 @@ class MLP(nn.Module):
 
     def cut(self, field: str) -> None:
         """Give one of the fields only: keep the row of the last layer that is its own."""
+        if self.fields == (field,):
+            return
         row, last = self.fields.index(field), self.layers[-1]
         untouched = _untouched(self)
         for weight in last.parameters():

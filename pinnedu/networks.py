@@ -74,7 +74,8 @@ class Networks(nn.Module):
             raise ValueError(f"The networks are made for different problems, with the fields {orders[0]} and {orders[-1]}.")
         self.fields, self.gives = orders[0], dict[str, tuple[str, ...]]()
         for name, network in networks.items():
-            cut = not isinstance(network, MLP) or (network.fields == self.fields and len(networks) > 1)
+            everything = isinstance(network, MLP) and network.fields == self.fields
+            cut = not isinstance(network, MLP) or (everything and (name in self.fields or len(networks) > 1))
             if cut and name not in self.fields:
                 raise ValueError(
                     f"The network {name!r} has the name of no field: there is {', '.join(self.fields)}; "

@@ -123,9 +123,9 @@ CLAIMS = [
 study = Study(
     run,
     grid=[
-        *({"method": "laplace", "seed": seed} for seed in range(60)),
-        *({"method": "formula", "seed": seed} for seed in range(60)),
-        *({"method": "ensemble", "seed": seed} for seed in range(20)),
+        *({"method": "laplace", "seed": seed} for seed in range(40)),
+        *({"method": "formula", "seed": seed} for seed in range(40)),
+        *({"method": "ensemble", "seed": seed} for seed in range(4)),
     ],
     claims=CLAIMS,
     cheap={"method": "laplace", "seed": 0},

@@ -119,9 +119,9 @@ class Posterior:
                 seen += own
                 sums[name] = float(residual.square().sum()), len(residual), share
                 squares, count = squares + share * sums[name][0], count + len(residual)
-        self.scatter = squares / count
+        self.scatter, floor = squares / count, 1e-13 * float(curvature.diagonal().max())
         for _ in range(FIXED_POINT):
-            before, factor = self.scatter, self._factor(curvature + torch.diag(self.scatter * self.prior))
+            before, factor = self.scatter, self._factor(curvature + torch.diag(max(self.scatter, floor) * self.prior))
             self.parameters = float(torch.cholesky_solve(seen, factor).trace())
             self.freedom = count - self.parameters
             if self.freedom < 1:
