@@ -146,7 +146,9 @@ def test_a_network_of_some_inputs_is_built_again_with_its_embedding(tmp_path, ki
     problem = rod()
     of_x = Box(x=(0, 1))
     embedding = FourierFeatures(torch.ones(3, 1)) if kind == "Fourier" else PeriodicEmbedding(of_x, x=2)
-    made = ModifiedMLP(problem, (4,), inputs=("x",)) if kind == "modified" else MLP(problem, (4,), inputs=("x",), embedding=embedding)
+    made = MLP(problem, (4,), inputs=("x",), embedding=embedding)
+    if kind == "modified":
+        made = ModifiedMLP(problem, (4,), inputs=("x",))
     model = Networks(u=MLP(problem, (5,)), k=made)
     run = fit(model, problem, optimizer=Adam(), steps=1, points=FEW, seed=0, device="cpu", progress=False)
     run.save(tmp_path / "run.pt")

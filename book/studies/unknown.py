@@ -185,7 +185,7 @@ def by_lines(nu, n=400):
         return nu * (u[2:] - 2 * u[1:-1] + u[:-2]) / h**2 - (u[2:] ** 2 - u[:-2] ** 2) / (4 * h)
 
     start = -np.sin(np.pi * x[1:-1])
-    inner = solve_ivp(rate, (0, 1), start, "BDF", TIMES, rtol=1e-6, atol=1e-8, lband=1, uband=1).y
+    inner = solve_ivp(rate, (0, 1), start, "BDF", TIMES, rtol=1e-6, atol=1e-8).y
     return np.pad(inner, ((1, 1), (0, 0)))[:: n // 100]
 
 
@@ -285,8 +285,8 @@ CLAIMS = [
     ),
     Claim(
         "surrogate",
-        "One network answers for every viscosity to 1 %.",
-        lambda results: worst(results, "error", kind="surrogate") < 1e-2,
+        "One network, trained for seconds, answers for every viscosity to 6 %; networks trained anew for each, to 4 %.",
+        lambda results: worst(results, "error", kind="surrogate") < 0.06 and worst(results, "error", kind="anew") < 0.04,
         row="R41",
     ),
     Claim(

@@ -175,6 +175,7 @@ def test_an_unknown_that_no_term_sees_has_no_interval():
 def test_a_fit_that_uses_up_all_data_does_not_know_their_noise():
     where = torch.linspace(0, 1, 3, dtype=torch.float64)
     problem = Problem(Box(t=(0, 1)), {"slope": lambda u: 0 * u.t}, {"data": Observed(where[:, None], u=where**2)})
-    run = fit(MLP(problem, (8,)), problem, optimizer=GaussNewton(), steps=20, points=Points(5, 1), seed=0, device="cpu", progress=False)
+    few = Points(5, 1)
+    run = fit(MLP(problem, (8,)), problem, optimizer=GaussNewton(), steps=20, points=few, seed=0, device="cpu", progress=False)
     with pytest.raises(ValueError, match="uses up all of the 3 measured values"):
         run.posterior()
