@@ -53,8 +53,8 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     if plan is None:
         return None
     if plan["network"] == "Networks":
-        parts = {name: built(part, problem) for name, part in plan["networks"].items()}
-        return Networks(problem, **{name: part for name, part in parts.items() if part is not None})
+        parts: dict[str, Any] = {name: built(part, problem) for name, part in plan["networks"].items()}
+        return Networks(problem, **parts)
     what = plan["embedding"]
     embedding: nn.Module | None
     if what["kind"] == "Normalize":
