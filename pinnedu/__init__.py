@@ -25,6 +25,7 @@ _HOMES = {
     "pinnedu.region": ("Region",),
     "pinnedu.sampling": ("Points",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
+    "pinnedu.networks": ("Networks",),
     "pinnedu.recipe": ("Solution", "solve"),
     "pinnedu.scales": ("Scales",),
     "pinnedu.sweeps": ("Trial", "sweep"),
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from pinnedu.exercises import check
     from pinnedu.level_set import LevelSet
     from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
+    from pinnedu.networks import Networks
     from pinnedu.observations import At, Observed
     from pinnedu.point_cloud import PointCloud
     from pinnedu.problem import Problem

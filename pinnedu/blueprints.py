@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pinnedu.domain import Box
 from pinnedu.models import (
     ACTIVATIONS,
     MLP,
@@ -16,6 +17,7 @@ from pinnedu.models import (
     Normalize,
     PeriodicEmbedding,
 )
+from pinnedu.networks import Networks
 from pinnedu.problem import Problem
 
 Blueprint = dict[str, Any]
@@ -24,6 +26,9 @@ NETWORKS: dict[str, type[MLP]] = {"MLP": MLP, "ModifiedMLP": ModifiedMLP}
 
 def blueprint(model: nn.Module) -> Blueprint | None:
     """How to build a model of the same shape; None if it is not one of pinnedu's own, such as one with formulas in it."""
+    if type(model) is Networks:
+        plans = {name: blueprint(network) for name, network in model.networks.items()}
+        return None if None in plans.values() or len(model.functions) else {"network": "Networks", "networks": plans}
     if type(model) not in NETWORKS.values():
         return None
     assert isinstance(model, MLP)
@@ -38,6 +43,8 @@ def blueprint(model: nn.Module) -> Blueprint | None:
         "activation": activation[0],
         "factorized": isinstance(first, FactorizedLinear),
         "embedding": embedding,
+        "inputs": list(model.inputs),
+        "fields": list(model.fields),
     }
 
 
@@ -45,17 +52,27 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     """A model by a blueprint, in double precision, with weights that are to be loaded; None without one."""
     if plan is None:
         return None
+    if plan["network"] == "Networks":
+        parts: dict[str, Any] = {name: built(part, problem) for name, part in plan["networks"].items()}
+        return Networks(problem, **parts)
     what = plan["embedding"]
-    embedding: nn.Module
+    embedding: nn.Module | None
     if what["kind"] == "Normalize":
-        embedding = Normalize(problem.domain)
+        embedding = None
     elif what["kind"] == "FourierFeatures":
         embedding = FourierFeatures(torch.ones(what["shape"], dtype=torch.float64))
     else:
         guesses = dict.fromkeys(what["guessed"], 1.0)
-        embedding = PeriodicEmbedding(problem.domain, guesses, **what["harmonics"])
+        seen = Box(**{name: problem.domain.bounds[name] for name in plan.get("inputs", problem.domain.names)})
+        embedding = PeriodicEmbedding(seen, guesses, **what["harmonics"])
     return NETWORKS[plan["network"]](
-        problem, plan["hidden"], plan["activation"], embedding=embedding, factorized=plan["factorized"]
+        problem,
+        plan["hidden"],
+        plan["activation"],
+        embedding=embedding,
+        inputs=plan.get("inputs"),  # a file of an earlier version has none
+        fields=plan.get("fields"),
+        factorized=plan["factorized"],
     )
 
 

@@ -369,7 +369,7 @@ def _rows(residual: Tensor, weights: list[Tensor], start: int, count: int) -> Te
     # A weight without a say has no slope: torch's own zeros would be those of one row.
     return torch.cat(
         [
-            some.new_zeros(len(some), weight.numel()) if slope is None else slope.flatten(start_dim=1)
+            some.new_zeros(len(some), weight.numel()) if slope is None else slope.reshape(len(some), -1)
             for weight, slope in zip(weights, together, strict=True)
         ],
         dim=1,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pinnedu.checks import as_number, flag, is_whole, named, one_of, reason, require, shown, whole
 from pinnedu.device import check_dtype
-from pinnedu.domain import Domain
+from pinnedu.domain import Box, Domain
 from pinnedu.equations import as_tensor, by_name, parameters
 from pinnedu.parameters import FOUND
 from pinnedu.problem import Problem
@@ -233,7 +233,11 @@ class MLP(nn.Module):
         Widths of the hidden layers.
     activation : {"tanh", "silu", "gelu", "sigmoid"} or a Module class
     embedding : Module, optional
-        First layer, (N, d) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
+        First layer, (N, number of inputs) -> (N, ``out_features``), in place of ``Normalize(problem.domain)``.
+    inputs : tuple of str, optional
+        The coordinates that the network sees, all of them by default: what it gives does not depend on the others.
+    fields : tuple of str, optional
+        The fields that it gives, all of them by default: the others come from other networks, see :class:`Networks`.
     factorized : bool
         Random weight factorization: every layer is a :class:`pinnedu.models.FactorizedLinear`.
     dtype : torch.dtype
@@ -252,6 +256,8 @@ class MLP(nn.Module):
         activation: str | type[nn.Module] = "tanh",
         *,
         embedding: nn.Module | None = None,
+        inputs: Sequence[str] | None = None,
+        fields: Sequence[str] | None = None,
         factorized: bool = False,
         dtype: torch.dtype = torch.float64,
         seed: int | None = None,
@@ -269,8 +275,13 @@ class MLP(nn.Module):
         require(good, "The embedding", "a Module that has its number of out_features", embedding)
         flag(factorized, "factorized")
         check_dtype(dtype)
-        self.embedding = embedding if embedding is not None else Normalize(problem.domain)
-        widths = [int(self.embedding.out_features), *hidden, len(problem.fields)]  # type: ignore[arg-type]
+        self.inputs = _some(inputs, problem.domain.names, "inputs")
+        self.fields, self.together = _some(fields, problem.fields, "fields"), tuple(problem.fields)
+        everything = self.inputs == problem.domain.names
+        self.columns = None if everything else [problem.domain.names.index(name) for name in self.inputs]
+        seen = problem.domain if everything else Box(**{name: problem.domain.bounds[name] for name in self.inputs})
+        self.embedding = embedding if embedding is not None else Normalize(seen)
+        widths = [int(self.embedding.out_features), *hidden, len(self.fields)]  # type: ignore[arg-type]
         pairs = list(zip(widths, widths[1:], strict=False)) + self.gate_sizes(widths)
         layer = FactorizedLinear if factorized else nn.Linear
         layers = [layer(n_in, n_out, dtype=dtype) for n_in, n_out in pairs]
@@ -304,8 +315,13 @@ class MLP(nn.Module):
         for name in [name for name in self._buffers if name.startswith(FOUND)]:
             del self._buffers[name]
 
+    def embed(self, points: Tensor) -> Tensor:
+        """What the first linear layer sees of the points."""
+        embedded: Tensor = self.embedding(points if self.columns is None else points[:, self.columns])
+        return embedded
+
     def forward(self, points: Tensor) -> Tensor:
-        values = self.embedding(points)
+        values = self.embed(points)
         for layer in self.layers[:-1]:
             values = self.activation(layer(values))
         return self.output(values)
@@ -316,6 +332,23 @@ class MLP(nn.Module):
         if self.output_shift is None or self.output_scale is None:
             return values
         return self.output_shift + self.output_scale * values
+
+    def cut(self, field: str) -> None:
+        """Give one of the fields only: keep the row of the last layer that is its own."""
+        if self.fields == (field,):
+            return
+        row, last = self.fields.index(field), self.layers[-1]
+        untouched = _untouched(self)
+        for weight in last.parameters():
+            weight.data = weight.data[row : row + 1].clone()
+        if isinstance(last, nn.Linear):
+            last.out_features = 1
+        self.fields = (field,)
+        for name in ("output_shift", "output_scale"):
+            if (buffer := getattr(self, name)) is not None:
+                setattr(self, name, buffer[row : row + 1])
+        if untouched:
+            self.reset_parameters()
 
     def set_output(self, shift: Tensor | None, scale: Tensor | None) -> None:
         """Have the network give shift + scale * net(x), each of shape (number of fields,), or net(x) again."""
@@ -370,7 +403,7 @@ class ModifiedMLP(MLP):
         return [(n_in, hidden[0])] * 2
 
     def forward(self, points: Tensor) -> Tensor:
-        values = self.embedding(points)
+        values = self.embed(points)
         U, V = (self.activation(gate(values)) for gate in self.gates)
         difference = U - V
         for layer in self.layers[:-1]:
@@ -416,6 +449,19 @@ class HardConstraint(nn.Module):
             for name in self.fields
         ]
         return torch.stack(columns, dim=1)
+
+
+def _some(given: Sequence[str] | None, names: Sequence[str], what: str) -> tuple[str, ...]:
+    """Some of the names, each once; all of them where none are given."""
+    if given is None:
+        return tuple(names)
+    good = isinstance(given, tuple | list) and len(given) > 0 and all(isinstance(name, str) for name in given)
+    require(good, what, f'a tuple of names such as ("{names[0]}",)', given)
+    if unknown := [name for name in given if name not in names]:
+        raise ValueError(f"{what} names {shown(unknown[0])}, but there is only {', '.join(names)}.")
+    if len(set(given)) < len(given):
+        raise ValueError(f"{what} names something twice: {', '.join(given)}.")
+    return tuple(given)
 
 
 def draw(model: nn.Module, seed: int) -> None:

@@ -11,6 +11,40 @@ FOUND = "found_"
 """Begins the name of a buffer with the first guess of an unknown and what training made of it."""
 
 
+class WithUnknowns(nn.Module):
+    """A model and, beside it, the unknown parameters of a problem: together they are what training moves.
+
+    The model itself stays as its user made it. Its weights come first among the parameters, then the unknowns.
+
+    Parameters
+    ----------
+    model : Module
+    guesses : dict of name to float
+    scales : dict of name to float, optional
+        What is trained is the unknown divided by its scale, which is 1 by default.
+
+    Attributes
+    ----------
+    unknowns : ParameterDict
+        What is trained.
+    units : dict of name to float
+        The scales that are not 1: an unknown is ``units[name] * unknowns[name]``.
+    """
+
+    def __init__(self, model: nn.Module, guesses: Mapping[str, float], scales: Mapping[str, float] | None = None) -> None:
+        super().__init__()
+        self.model = model
+        self.units = {name: scale for name, scale in (scales or {}).items() if scale != 1}
+        starts = {name: float(guess) / self.units.get(name, 1.0) for name, guess in guesses.items()}
+        self.unknowns = nn.ParameterDict(
+            {name: nn.Parameter(torch.tensor(start, dtype=torch.float64)) for name, start in starts.items()}
+        )
+
+    def forward(self, points: Tensor) -> Tensor:
+        values: Tensor = self.model(points)
+        return values
+
+
 def trainable_parameters(model: nn.Module) -> dict[str, Tensor]:
     """The parameters that training moves, by name: the columns of a Jacobian and the entries of a gradient, in this order."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}

@@ -17,6 +17,7 @@ import itertools
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -281,11 +282,14 @@ def scale_outputs(model: nn.Module, problem: Problem, units: Mapping[str, Unit])
         with torch.no_grad():
             return model(points).double()
 
-    networks = [part for part in model.modules() if isinstance(part, MLP)]
-    for network in networks:
+    had: dict[str, Unit] = {}
+    for network in [part for part in model.modules() if isinstance(part, MLP)]:
         if network.output_shift is not None and network.output_scale is not None:
+            names = network.fields if len(network.fields) < len(problem.fields) else problem.fields
             pairs = zip(network.output_shift.tolist(), network.output_scale.tolist(), strict=True)
-            return dict(zip(problem.fields, itertools.starmap(Unit, pairs), strict=False)), ""
+            had = dict(zip(names, itertools.starmap(Unit, pairs), strict=False)) | had
+    if had:
+        return dict.fromkeys(problem.fields, Unit()) | had, ""
     before = outputs()
     sizes = dict(zip(problem.fields, before.square().mean(dim=0).sqrt().tolist(), strict=True))
     wanted = {
@@ -297,7 +301,7 @@ def scale_outputs(model: nn.Module, problem: Problem, units: Mapping[str, Unit])
             return trial, ""
         shift, scale = before.new_tensor([trial[name] for name in problem.fields]).T
         goal = shift + scale * before
-        for change in (_scale_networks, _scale_last_layer):
+        for change in (partial(_scale_networks, problem), _scale_last_layer):
             undo = change(model, shift.to(weight), scale.to(weight))
             if ((outputs() - goal).abs() <= 1e-3 * scale).all():
                 return trial, ""
@@ -309,11 +313,15 @@ def scale_outputs(model: nn.Module, problem: Problem, units: Mapping[str, Unit])
     )
 
 
-def _scale_networks(model: nn.Module, shift: Tensor, scale: Tensor) -> Callable[[], None]:
+def _scale_networks(problem: Problem, model: nn.Module, shift: Tensor, scale: Tensor) -> Callable[[], None]:
     """Give the scales to all networks of pinnedu in a model; returns what takes them away."""
-    networks = [part for part in model.modules() if isinstance(part, MLP) and len(part.layers[-1].bias) == len(scale)]  # type: ignore[arg-type]
+    networks = [part for part in model.modules() if isinstance(part, MLP)]
     for network in networks:
-        network.set_output(shift, scale)
+        if len(network.layers[-1].bias) == len(scale):  # type: ignore[arg-type]
+            network.set_output(shift, scale)
+        elif set(network.fields) <= set(problem.fields):
+            own = [list(problem.fields).index(name) for name in network.fields]
+            network.set_output(shift[own], scale[own])
 
     def undo() -> None:
         for network in networks:

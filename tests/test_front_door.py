@@ -35,6 +35,7 @@ from pinnedu import (
     Integral,
     LevelSet,
     ModifiedMLP,
+    Networks,
     Normalize,
     Observed,
     On,
@@ -51,6 +52,7 @@ from pinnedu import (
     decompose,
     fit,
     march,
+    problems,
     relative_error,
     sweep,
 )
@@ -114,6 +116,15 @@ TUBE = PLATE * Box(s=(0, 1))
 DISK = LevelSet(BOX, lambda x, t: x**2 + t**2 - 0.5, resolution=10)
 SAMPLE = HEAT.sample(Points(4, 2))
 NETWORK = MLP(HEAT, hidden=(3,))
+READ = Problem(
+    Box(t=(0, 1)),
+    {"decay": lambda u, k: u.t + k * u},
+    {"read": Observed(torch.linspace(0, 1, 30)[:, None], u=torch.rand(30, generator=torch.Generator().manual_seed(0)))},
+    unknowns={"k": 1.0},
+)
+ASKED = fit(
+    MLP(READ, hidden=(3,)), READ, optimizer=GaussNewton(), steps=3, points=Points(4, 2), seed=0, device="cpu", progress=False
+)
 
 
 class Wrong(nn.Module):
@@ -211,6 +222,14 @@ CALLS = {
     "exact": (lambda exact: heat(exact=exact).solution(torch.zeros(2, 2)), {"exact": lambda x, t: {"u": x}}),
     "MLP": (MLP, {"problem": HEAT, "hidden": (3,), "activation": "tanh", "embedding": None, "factorized": False}),
     "MLP in single precision": (MLP, {"problem": HEAT, "dtype": torch.float32}),
+    "MLP of some inputs": (MLP, {"problem": HEAT, "inputs": ("x",), "fields": ("u",)}),
+    "Networks": (
+        lambda problem, functions, u: Networks(problem, functions=functions, u=u),
+        {"problem": HEAT, "functions": [nn.Tanh()], "u": NETWORK},
+    ),
+    "Fit.interval": (ASKED.interval, {"level": 0.5}),
+    "Fit.posterior": (ASKED.posterior, {"points": Points(4, 2)}),
+    "pendulum": (problems.pendulum, {"law": lambda v: v, "noise": 0.1, "seed": 1}),
     "ModifiedMLP": (
         ModifiedMLP,
         {"problem": HEAT, "hidden": (3, 3), "activation": nn.Tanh, "embedding": Normalize(BOX)},

@@ -17,6 +17,7 @@ from pinnedu.problems.l_shape import l_shape
 from pinnedu.problems.laplace_holes import laplace_holes
 from pinnedu.problems.lorenz import lorenz
 from pinnedu.problems.navier_stokes import navier_stokes
+from pinnedu.problems.pendulum import pendulum
 from pinnedu.problems.poisson import poisson
 from pinnedu.problems.poisson_ball import poisson_ball
 from pinnedu.problems.poisson_cube import poisson_cube
@@ -44,6 +45,7 @@ __all__ = [
     "laplace_holes",
     "lorenz",
     "navier_stokes",
+    "pendulum",
     "poisson",
     "poisson_ball",
     "poisson_cube",

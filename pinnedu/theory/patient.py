@@ -329,6 +329,13 @@ def _wider(model: nn.Module, problem: Problem) -> nn.Module | None:
     if type(model) is not MLP:
         return None
     hidden = [max(20, len(layer.bias)) for layer in model.layers[:-1]]  # type: ignore[arg-type]
-    wide = MLP(problem, hidden=hidden or (20,), activation=type(model.activation), embedding=model.embedding, seed=0)
+    wide = MLP(
+        problem,
+        hidden=hidden or (20,),
+        activation=type(model.activation),
+        embedding=model.embedding,
+        inputs=model.inputs,
+        seed=0,
+    )
     wide.set_output(model.output_shift, model.output_scale)
     return wide

@@ -13,6 +13,7 @@ from pinnedu.trainers.record import Fit, State, Status, relative_error
 from pinnedu.trainers.soap import SOAP
 from pinnedu.trainers.spring import SPRING
 from pinnedu.trainers.strategies import Staged, curriculum, decompose, march
+from pinnedu.trainers.uncertainty import Interval, Posterior
 from pinnedu.trainers.weights import Causal, GradientBalance, TangentKernelBalance, Weighting
 
 __all__ = [
@@ -29,8 +30,10 @@ __all__ = [
     "GaussNewtonCG",
     "GradientBalance",
     "GradientDescent",
+    "Interval",
     "Muon",
     "Objective",
+    "Posterior",
     "SelfScaledBroyden",
     "Staged",
     "State",

@@ -365,6 +365,7 @@ class _Run:
             self.status,
             self.warnings,
             scales=self.state.scales,
+            weights=dict(zip(problem.terms, self.state.objective.used_weights(), strict=True)),
         )
         if after is None:
             return run

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -20,8 +19,11 @@ from pinnedu.checks import require, shown
 from pinnedu.derivatives import Engine
 from pinnedu.files import packed, unpacked, write_whole
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
 from pinnedu.scales import Scales
+from pinnedu.trainers.asked import points_of, quantity
 from pinnedu.trainers.objective import Objective
+from pinnedu.trainers.uncertainty import Posterior, check_question
 
 FORMAT = "pinnedu run 1"
 BLOCK = 65536  # points that are predicted together, to bound the memory
@@ -73,6 +75,8 @@ class Fit:
         What is doubtful about the result.
     scales : Scales
         What was scaled to be near 1 in training.
+    weights : dict of term to float
+        Of the terms in the loss of the last step.
     """
 
     model: nn.Module
@@ -85,6 +89,7 @@ class Fit:
     status: Status
     warnings: list[str]
     scales: Scales = field(default_factory=Scales, kw_only=True)
+    weights: dict[str, float] = field(default_factory=dict, kw_only=True)
 
     @property
     def loss(self) -> float:
@@ -139,12 +144,12 @@ class Fit:
         names = self.problem.domain.names
         if of is None and "of" not in names:
             of = coordinates.pop("of", None)
-        points, shape = _points(self.problem, coordinates)
+        points, shape = points_of(self.problem, coordinates)
         good = of is None or isinstance(of, str | list | tuple)
         wanted = [of] if isinstance(of, str) else list(self.problem.fields if of is None else of) if good else []
         good = bool(wanted) and all(isinstance(what, str) for what in wanted)
         require(good, "of", "the name of a quantity, or several", of)
-        equations = {what: _quantity(what, self.problem) for what in wanted}
+        equations = {what: quantity(what, self.problem) for what in wanted}
         asking = replace(self.problem, equations=equations, conditions={}, exact=None)
         with torch.no_grad():
             blocks = [asking.residuals(self.model, block) for block in points.split(BLOCK)]
@@ -152,6 +157,56 @@ class Fit:
             what: torch.cat([block[what] for block in blocks]).cpu().double().numpy().reshape(shape) for what in wanted
         }
         return found[wanted[0]] if isinstance(of, str) or (of is None and len(wanted) == 1) else found
+
+    def posterior(self, points: Points | None = None) -> Posterior:
+        """How sure the data leave what was found: Laplace's approximation, a normal distribution around the trained model.
+
+        Parameters
+        ----------
+        points : Points, optional
+            Where the equations are linearized; 2000 Sobol points and 200 on each condition by default.
+
+        Returns
+        -------
+        Posterior
+
+        Raises
+        ------
+        ValueError
+            If the problem has no measured values, or these do not determine what is to be found.
+        """
+        weights = {**dict.fromkeys(self.problem.terms, 1.0), **self.weights}
+        return Posterior(self.model, self.problem, weights, self.scales.unknowns, points)
+
+    def interval(self, of: str | None = None, /, level: float = 0.95, **coordinates: Any) -> Any:
+        """Where the truth lies with a given probability, ``run.posterior().interval(...)`` in short.
+
+        Parameters
+        ----------
+        of : str, optional
+            An unknown of the problem, or a field or its derivative such as ``"k"`` or ``"u.x"`` at the coordinates.
+        level : float
+            The probability, 0.95 by default.
+        **coordinates : array, or number
+            As for :meth:`predict`.
+
+        Returns
+        -------
+        Interval, or dict of unknown to Interval
+            (low, high), two numbers or two arrays. All unknowns where nothing is named.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`posterior`, and for what :meth:`predict` refuses.
+
+        Examples
+        --------
+        >>> run.interval()["lambda_1"]  # doctest: +SKIP
+        >>> low, high = run.interval("k", x=x)  # doctest: +SKIP
+        """
+        check_question(self.problem, of, level, coordinates)
+        return self.posterior().interval(of, level, **coordinates)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the run to a file: the weights, the unknowns, the history, and why it ended.
@@ -176,6 +231,7 @@ class Fit:
             "status": self.status.name,
             "warnings": list(self.warnings),
             "scales": self.scales.content(),
+            "loss weights": dict(self.weights),
         }
         try:
             write_whole(Path(path), packed(content, FORMAT))
@@ -238,6 +294,7 @@ class Fit:
             Status[found["status"]],
             found["warnings"],
             scales=Scales.of(found.get("scales")),
+            weights=found.get("loss weights", {}),
         )
 
 
@@ -249,50 +306,6 @@ def _identity(problem: Problem) -> dict[str, str]:
         "terms": ", ".join(problem.terms),
         "unknowns": ", ".join(problem.unknowns),
     }
-
-
-def _points(problem: Problem, coordinates: Mapping[str, Any]) -> tuple[Tensor, tuple[int, ...]]:
-    """Points (N, d) of coordinates by name, and the shape that these have together."""
-    names = problem.domain.names
-    if set(coordinates) != set(names):
-        given = ", ".join(coordinates) or "none"
-        raise ValueError(f"predict needs each coordinate by name, {', '.join(f'{name}=...' for name in names)}; given: {given}.")
-    columns = []
-    for name in names:
-        value = coordinates[name]
-        try:
-            column = np.asarray(value.detach().cpu() if isinstance(value, Tensor) else value)
-            good = column.dtype.kind in "iuf" and bool(np.isfinite(column).all())
-        except (TypeError, ValueError):
-            good = False
-        require(good, name, "a number or an array of finite real numbers", value)
-        columns.append(column.astype(np.float64))
-    try:
-        together = np.broadcast_arrays(*columns)
-    except ValueError:
-        shapes = ", ".join(f"{name} {column.shape}" for name, column in zip(names, columns, strict=True))
-        raise ValueError(f"The coordinates have shapes that do not broadcast: {shapes}.") from None
-    points = torch.from_numpy(np.stack([column.reshape(-1) for column in together], axis=1))
-    if len(points) and (outside := int((~problem.domain.contains(points)).sum())):
-        raise ValueError(f"{outside} of {len(points)} points lie outside of {problem.domain!r}: the model was not trained there.")
-    return points, together[0].shape
-
-
-def _quantity(what: str, problem: Problem) -> Callable[..., Any]:
-    """A function for the text ``field.derivative``, in the language of equations."""
-    name, *path = what.split(".")
-    if name not in problem.quantities:
-        raise ValueError(f"There is no field {shown(name)}: predict knows {', '.join(problem.quantities)}.")
-
-    def evaluate(**arguments: Any) -> Any:
-        value = arguments[name]
-        for part in path:
-            value = getattr(value, part)
-        return value() if callable(value) else value
-
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    evaluate.__signature__ = inspect.Signature([inspect.Parameter(name, keyword)])  # type: ignore[attr-defined]
-    return evaluate
 
 
 def joined(fits: Sequence[Fit]) -> dict[str, np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.models import draw
-from pinnedu.parameters import found_unknowns
+from pinnedu.parameters import WithUnknowns, found_unknowns
 from pinnedu.problem import Problem
 from pinnedu.scales import Scales, scale_outputs, scales_of_terms, scales_of_unknowns, units_of_fields, unscaled
 from pinnedu.trainers import parallel
@@ -24,40 +23,6 @@ from pinnedu.trainers.weights import Windows
 
 Content = dict[str, Any]
 """Tensors, numbers, texts, and lists and dicts of them: what ``torch.load(weights_only=True)`` reads."""
-
-
-class WithUnknowns(nn.Module):
-    """A model and, beside it, the unknown parameters of a problem: together they are what training moves.
-
-    The model itself stays as its user made it. Its weights come first among the parameters, then the unknowns.
-
-    Parameters
-    ----------
-    model : Module
-    guesses : dict of name to float
-    scales : dict of name to float, optional
-        What is trained is the unknown divided by its scale, which is 1 by default.
-
-    Attributes
-    ----------
-    unknowns : ParameterDict
-        What is trained.
-    units : dict of name to float
-        The scales that are not 1: an unknown is ``units[name] * unknowns[name]``.
-    """
-
-    def __init__(self, model: nn.Module, guesses: Mapping[str, float], scales: Mapping[str, float] | None = None) -> None:
-        super().__init__()
-        self.model = model
-        self.units = {name: scale for name, scale in (scales or {}).items() if scale != 1}
-        starts = {name: float(guess) / self.units.get(name, 1.0) for name, guess in guesses.items()}
-        self.unknowns = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(start, dtype=torch.float64)) for name, start in starts.items()}
-        )
-
-    def forward(self, points: Tensor) -> Tensor:
-        values: Tensor = self.model(points)
-        return values
 
 
 @dataclass

@@ -373,7 +373,8 @@ class TrainingPanel:
             before = self._untrained
             hidden = (value["width"],) * (len(before.layers) - 1)
             kind = type(before.activation)
-            self._untrained = MLP(self.problem, hidden, kind, embedding=copy.deepcopy(before.embedding))
+            embedding = copy.deepcopy(before.embedding)
+            self._untrained = MLP(self.problem, hidden, kind, embedding=embedding, inputs=before.inputs)
 
 
 def counted(steps: int) -> str:
