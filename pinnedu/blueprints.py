@@ -17,6 +17,7 @@ from pinnedu.models import (
     PeriodicEmbedding,
 )
 from pinnedu.problem import Problem
+from pinnedu.trainers.composite import Corrected, Piecewise
 
 Blueprint = dict[str, Any]
 NETWORKS: dict[str, type[MLP]] = {"MLP": MLP, "ModifiedMLP": ModifiedMLP}
@@ -24,6 +25,12 @@ NETWORKS: dict[str, type[MLP]] = {"MLP": MLP, "ModifiedMLP": ModifiedMLP}
 
 def blueprint(model: nn.Module) -> Blueprint | None:
     """How to build a model of the same shape; None if it is not one of pinnedu's own, such as one with formulas in it."""
+    if isinstance(model, Corrected):
+        parts = [blueprint(model.base), blueprint(model.correction)]
+        return {"network": "Corrected", "parts": parts} if all(parts) else None
+    if isinstance(model, Piecewise):
+        parts = [blueprint(piece) for piece in model.models]
+        return {"network": "Piecewise", "axis": model.axis, "starts": model.starts, "parts": parts} if all(parts) else None
     if type(model) not in NETWORKS.values():
         return None
     assert isinstance(model, MLP)
@@ -45,6 +52,15 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     """A model by a blueprint, in double precision, with weights that are to be loaded; None without one."""
     if plan is None:
         return None
+    if "parts" in plan:
+        parts = [built(part, problem) for part in plan["parts"]]
+        assert all(part is not None for part in parts)
+        if plan["network"] == "Corrected":
+            return Corrected(*parts)  # type: ignore[arg-type]
+        whole = Piecewise(plan["axis"])
+        for start, part in zip(plan["starts"], parts, strict=True):
+            whole.append(start, part)  # type: ignore[arg-type]
+        return whole
     what = plan["embedding"]
     embedding: nn.Module
     if what["kind"] == "Normalize":

@@ -73,6 +73,10 @@ class Fit:
         What is doubtful about the result.
     scales : Scales
         What was scaled to be near 1 in training.
+    error_estimate : float, or None
+        Of the relative error, made by :func:`pinnedu.solve` without the exact solution.
+    recipe : str
+        What :func:`pinnedu.solve` chose, as a program that gives the same model.
     """
 
     model: nn.Module
@@ -85,6 +89,8 @@ class Fit:
     status: Status
     warnings: list[str]
     scales: Scales = field(default_factory=Scales, kw_only=True)
+    error_estimate: float | None = field(default=None, kw_only=True)
+    recipe: str = field(default="", kw_only=True)
 
     @property
     def loss(self) -> float:
@@ -102,7 +108,8 @@ class Fit:
     def __repr__(self) -> str:
         error = "unknown" if self.error is None else f"{self.error:.2e}"
         found = "".join(f", {name}={value:.4g}" for name, value in self.unknowns.items())
-        return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}, {self.stopped})"
+        estimate = "" if self.error_estimate is None else f", error_estimate={self.error_estimate:.1e}"
+        return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}{estimate}, {self.stopped})"
 
     def residuals(self, points: Tensor | Sample, derivatives: str | Engine = "taylor") -> dict[str, Tensor]:
         """What the model leaves of each equation, with the unknowns as they were found: see :meth:`Problem.residuals`."""
@@ -176,6 +183,8 @@ class Fit:
             "status": self.status.name,
             "warnings": list(self.warnings),
             "scales": self.scales.content(),
+            "error_estimate": self.error_estimate,
+            "recipe": self.recipe,
         }
         try:
             write_whole(Path(path), packed(content, FORMAT))
@@ -238,6 +247,8 @@ class Fit:
             Status[found["status"]],
             found["warnings"],
             scales=Scales.of(found.get("scales")),
+            error_estimate=found.get("error_estimate"),
+            recipe=found.get("recipe", ""),
         )
 
 
