@@ -60,8 +60,8 @@ def main(arguments: list[str]) -> int:
     there = {} if given.seconds is not None else current(study)
     print(f"gallery: {len(runs)} runs, of which {sum(key(one) in there for one in runs)} are there", flush=True)
     failures = []
-    for problem in dict.fromkeys(one["problem"] for one in runs):
-        own = [one for one in runs if one["problem"] == problem]
+    groups = [[one for one in runs if one["problem"] == problem] for problem in dict.fromkeys(one["problem"] for one in runs)]
+    for own in [runs] if given.look else groups:  # short runs would be drowned by the start of their process
         before = len(there)
         there, failed = run(study, own, there, 1, workers() or 1, RUNS / f"gallery-{study.code}")
         failures += failed

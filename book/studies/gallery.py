@@ -17,7 +17,7 @@ from pinnedu.studies import Study
 EXHIBITS = {exhibit.name: exhibit for exhibit in GALLERY}
 SEEDS = range(3)
 SECONDS = 300  # of training, in one thread
-LOOK = 20  # of the processor, which the look shares with others
+LOOK = 10  # of the processor, which the look shares with others
 CHEAP = {"problem": "wave", "method": "baseline", "seconds": 2, "seed": 0}
 BASELINE = "(32, 32, 32) tanh, GaussNewton(momentum=0.9), 2000 + 200 Sobol points, half adaptive, new in every second step"
 

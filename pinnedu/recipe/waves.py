@@ -23,7 +23,7 @@ from pinnedu.sampling import Points
 from pinnedu.trainers.composite import Corrected
 
 SEEN = 2000  # points at which the spectrum of a function is taken
-CHOICE = 16  # candidates for each frequency
+CHOICE, MANY = 16, 8192  # candidates for each frequency, and for all at most
 ALONE = 3  # in more dimensions than this a wave turns in so many at most
 STEPS = 8  # of Newton's method, at most
 
@@ -56,7 +56,7 @@ def frequencies(
     found = normal(count if like is None else count // 4)
     if like is not None:
         points = box.sample(SEEN, "sobol", generator=generator)
-        candidates = 1.5 * normal(CHOICE * count)
+        candidates = 1.5 * normal(min(CHOICE * count, MANY))
         with torch.no_grad():
             values, angles = like(points), points @ candidates.T
         power = (torch.cos(angles).T @ values).square() + (torch.sin(angles).T @ values).square()
