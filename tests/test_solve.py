@@ -17,7 +17,6 @@ from pinnedu import MLP, Box, Fit, Observed, On, Problem, problems, solve
 from pinnedu.derivatives.requests import Laplacian
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.jacobian import jacobian
-from pinnedu.trainers.record import Status
 from pinnedu.recipe import (
     Clock,
     Corrected,
@@ -40,7 +39,8 @@ from pinnedu.recipe import (
     without,
 )
 from pinnedu.recipe import clock as clocks
-from pinnedu.recipe.waves import derivatives, least_squares, linearized, loss_of, rows
+from pinnedu.recipe.waves import derivatives, least_squares, linearized, rows
+from pinnedu.trainers.record import Status
 
 
 def run(problem, steps):
@@ -124,7 +124,9 @@ def test_in_many_dimensions_a_wave_turns_in_few():
     assert (frequencies(problem, (1.0,) * 8, 50) != 0).sum(dim=1).max() <= 3
 
 
-@pytest.mark.parametrize("make", [problems.kovasznay, problems.wave, problems.korteweg_de_vries, problems.lorenz, problems.l_shape])
+@pytest.mark.parametrize(
+    "make", [problems.kovasznay, problems.wave, problems.korteweg_de_vries, problems.lorenz, problems.l_shape]
+)
 def test_the_jacobian_by_symbols_is_that_of_reverse_mode(make):
     problem = make()
     sample = looked_at(problem, 20)

@@ -1,8 +1,8 @@
 """The gallery under one recipe: nothing is chosen for any of its problems.
 
 The baseline is one fixed setting, drawn up before any of the problems was run: what a recipe that looks at the problem must
-beat. It takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem. The first look is one seed and
-a few seconds a problem: `make gallery LOOK=1`. The odd problems were not solved by this recipe before it.
+beat. It takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem. The first look is one seed
+and a few seconds a problem: `make gallery LOOK=1`. The odd problems were not solved by this recipe before it.
 """
 
 import time

@@ -23,7 +23,7 @@ from pinnedu.recipe.network import GrowingNetwork
 from pinnedu.recipe.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.scales import units_of_fields
 from pinnedu.trainers.composite import Piecewise
-from pinnedu.trainers.record import Fit, Status, joined, relative_error
+from pinnedu.trainers.record import Fit, Status, relative_error
 from pinnedu.trainers.strategies import window
 
 INGREDIENTS = ("waves", "spectrum", "search", "weights", "network", "growth", "march", "correction")
@@ -55,8 +55,8 @@ def solve(
     """Solve a problem and say how wrong the solution may be: nothing has to be chosen.
 
     First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
-    waves do not resolve the solution, by a network that grows, under Gauss-Newton; or on windows in time, one after the other. What
-    lies between two solutions tells how wrong they are.
+    waves do not resolve the solution, by a network that grows, under Gauss-Newton; or on windows in time, one after the
+    other. What lies between two solutions tells how wrong they are.
 
     Parameters
     ----------
@@ -163,9 +163,10 @@ class Solver:
             self.by_network(until=self.clock.used + 0.2)
         if self.time and not self.linear and self.estimate < 4 * BAD:
             self.follow()
-        if self.time and self.does("march") and not self.estimate < FAIR and self.amplified < LOST:
-            if self.best is None or self.best.waves or not self.estimate < 4 * BAD:
-                self.march()
+        unsolved = not self.estimate < FAIR and self.amplified < LOST
+        promising = self.best is None or self.best.waves or not self.estimate < 4 * BAD
+        if self.time and self.does("march") and unsolved and promising:
+            self.march()
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=0.75)
             assert self.best is not None
@@ -202,7 +203,8 @@ class Solver:
             change = float((new.values - old.values).norm()) / size
             found, former = new.problem.unknowns, old.problem.unknowns
             change = max([change, *(abs(found[name] / (former[name] or 1e-300) - 1) for name in found)])
-            ratio = math.sqrt(min(new.loss, old.loss) / max(new.loss, old.loss, 1e-300)) if max(new.loss, old.loss) < math.inf else 0
+            larger = max(new.loss, old.loss, 1e-300)
+            ratio = math.sqrt(min(new.loss, old.loss) / larger) if larger < math.inf else 0.0
             defect = math.sqrt(2 * self.best.loss * self.best.values[0].numel()) / size
             self.estimate = max(math.sqrt(change * ratio * defect), defect / 10)
 
@@ -225,7 +227,7 @@ class Solver:
         return self.candidate(model, problem, code, waves=base is None)
 
     def by_waves(self, until: float, base: Candidate | None = None) -> None:
-        """Twice as many waves each time; frequencies doubled or halved, or drawn by the last solution's spectrum, where it pays."""
+        """Twice as many waves each time; rates doubled or halved, or drawn by the last solution's spectrum, where it pays."""
         dim = len(self.rates)
         rates, count = self.start if base is None else (self.rates_left(base), FIRST)
         moves = [(torch.full((dim,), factor), False) for factor in (2.0, 0.5)] if self.does("search") else []
@@ -256,7 +258,7 @@ class Solver:
             count = min(MOST, round(count * max(1.3, grown)))
             if base is None:
                 self.start = rates, count
-            if grown < 1.3 or self.estimate < self.good or new.waves and count >= MOST or self.settled():
+            if grown < 1.3 or self.estimate < self.good or (new.waves and count >= MOST) or self.settled():
                 break
 
     def rates_left(self, base: Candidate) -> Tensor:
@@ -289,8 +291,8 @@ class Solver:
     def follow(self) -> None:
         """See whether the equations lead where the solution goes: from its own values, on four windows in time.
 
-        A false solution leaves small residuals nearly everywhere, and jumps where nobody looks. What lies between it and the waves
-        that start from it is an error, where those are known better than that.
+        A false solution leaves small residuals nearly everywhere, and jumps where nobody looks. What lies between it and the
+        waves that start from it is an error, where those are known better than that.
         """
         low, high = self.given.domain.bounds[self.time]
         best, limit, jumps = self.best, self.clock.used + FOLLOWED, 0.0
@@ -389,7 +391,7 @@ class Solver:
     def header(self) -> str:
         """What was seen of the problem, as the beginning of the program."""
         ties = look.periodic_coordinates(self.given)
-        lines = [HEAD]
+        lines = [] if self.window else [HEAD]
         if ties:
             lines.append(f"# The model is periodic in {', '.join(ties.values())}, so these conditions hold.\n")
             lines.append(f"problem = without(problem, {', '.join(map(repr, ties))})\n")

@@ -112,7 +112,9 @@ def linearized(
             found = problem.blocks(model, {name: points}, engine, {name: one.requires_grad_() for name, one in numbers.items()})
         for label, part, share in ((label, part, len(parts)) for label, parts in found.items() for part in parts):
             asked: dict[Any, Tensor] = values | numbers
-            slopes = torch.autograd.grad(part.sum(), [*asked.values()], retain_graph=True, allow_unused=True) if part.requires_grad else ()
+            slopes: tuple[Tensor | None, ...] = ()
+            if part.requires_grad:
+                slopes = torch.autograd.grad(part.sum(), [*asked.values()], retain_graph=True, allow_unused=True)
             by = {request: slope for request, slope in zip(asked, slopes, strict=False) if slope is not None}
             blocks.append(
                 Block(
