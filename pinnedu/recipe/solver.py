@@ -34,7 +34,7 @@ GOOD = 1e-9  # an estimate below this ends the run
 GOOD_ENOUGH = 1e-6  # or a window of it
 FOLLOWED = 0.1  # of the time, to see whether the equations lead where the solution goes
 FAIR = 1e-3  # waves that reach this go on; else a network is tried
-BAD = 0.05  # above this nothing is solved
+BAD = 0.02  # above this nothing is solved
 HEAD = """from dataclasses import replace
 
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
@@ -161,10 +161,10 @@ class Solver:
             self.by_waves(until=0.6 if self.linear or self.window else 0.25)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + 0.2)
-        if self.time and not self.linear and self.estimate < 4 * BAD:
+        if self.time and not self.linear and self.estimate < 10 * BAD:
             self.follow()
         unsolved = not self.estimate < FAIR and self.amplified < LOST
-        promising = self.best is None or self.best.waves or not self.estimate < 4 * BAD
+        promising = self.best is None or self.best.waves or not self.estimate < 10 * BAD
         if self.time and self.does("march") and unsolved and promising:
             self.march()
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
@@ -324,7 +324,7 @@ class Solver:
             new = one.solve()
             self.clock.count(share.done)
             assert new.error_estimate is not None
-            if not new.error_estimate < BAD / 5:
+            if not new.error_estimate < BAD / 2:
                 length = (end - start) / 2
                 continue
             warm = (one.start[0], max(FIRST, one.start[1] // 2))
@@ -357,7 +357,7 @@ class Solver:
                 f"The problem is ill-posed forward in {self.time}: a wave grows the faster the shorter it is, so that data "
                 f"with the smallest error have another solution. See whether the sign of the derivative in {self.time} is right."
             ]
-        if self.linear and self.settled() and self.estimate > BAD / 10:
+        if self.linear and self.settled() and self.estimate > BAD / 4:
             self.estimate *= 10  # what stays in the loss is an error of data, and so of the fields
             blocks = linearized(self.best.problem, self.best.model, self.judged, self.weights, self.best.problem.unknowns)
             sizes = [block.weight * float(block.residual.square().sum()) for block in blocks]
