@@ -15,18 +15,16 @@ from pinnedu.recipe.look import (
     without,
 )
 from pinnedu.recipe.network import Continued, GrowingNetwork, Watch, widened
-from pinnedu.recipe.solver import INGREDIENTS, Solver, solve
+from pinnedu.recipe.solver import Solver, solve
 from pinnedu.recipe.waves import frequencies, solved_by_waves, waves
-from pinnedu.trainers.composite import Corrected, Piecewise
+from pinnedu.trainers.composite import Corrected
 from pinnedu.trainers.strategies import window
 
 __all__ = [
-    "INGREDIENTS",
     "Clock",
     "Continued",
     "Corrected",
     "GrowingNetwork",
-    "Piecewise",
     "Solver",
     "Watch",
     "amplification",

@@ -38,7 +38,8 @@ BAD = 0.02  # above this nothing is solved
 HEAD = """from dataclasses import replace
 
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
-from pinnedu.recipe import Continued, Piecewise, frequencies, solved_by_waves, widened, window, without
+from pinnedu.recipe import Continued, frequencies, solved_by_waves, widened, window, without
+from pinnedu.trainers.composite import Piecewise
 
 """
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pinnedu.blueprints import blueprint, built
+from pinnedu.trainers.blueprints import blueprint, built
 from pinnedu.checks import require, shown
 from pinnedu.derivatives import Engine
 from pinnedu.files import packed, unpacked, write_whole
