@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pinnedu.trainers.blueprints import blueprint, built
 from pinnedu.checks import require, shown
 from pinnedu.derivatives import Engine
 from pinnedu.files import packed, unpacked, write_whole
 from pinnedu.problem import Problem, Sample
 from pinnedu.scales import Scales
+from pinnedu.trainers.blueprints import blueprint, built
 from pinnedu.trainers.objective import Objective
 
 FORMAT = "pinnedu run 1"
