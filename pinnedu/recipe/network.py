@@ -136,9 +136,9 @@ class GrowingNetwork:
         made = f"{type(embedding).__name__}(problem.domain, scale={scale}{more})"
         self.code = f"model = MLP(problem, hidden={(WIDTH,) * 3}, embedding={made})\n{OPTIMIZER}"
         self.problem, self.weights, self.seed, self.device, self.grows = problem, weights, seed, device, grows
-        self.model, self.width, self.run = MLP(problem, hidden=(WIDTH,) * 3, embedding=embedding), WIDTH, None
+        self.model, self.width = MLP(problem, hidden=(WIDTH,) * 3, embedding=embedding), WIDTH
+        self.run: Fit | None = None
         self.optimizer, self.earlier, self.done = Continued(GaussNewton(momentum=0.9)), list[Fit](), False
-        self.run: Fit | None
         self.count = 3 * self.size // 2
 
     @property

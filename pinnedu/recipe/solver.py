@@ -150,8 +150,8 @@ class Solver:
         self.places = problem.domain.evaluation_points(1024)
         self.best: Candidate | None = None
         self.estimate, self.losses, self.seen = math.inf, list[float](), list[tuple[float, float]]()
-        self.start, self.net, self.spectral = start or (self.rates, FIRST), None, False
-        self.net: GrowingNetwork | None
+        self.start, self.spectral = start or (self.rates, FIRST), False
+        self.net: GrowingNetwork | None = None
 
     def does(self, ingredient: str) -> bool:
         return ingredient not in self.left_out

@@ -139,16 +139,17 @@ def derivatives(model: nn.Module, points: Tensor, requests: Collection[Request])
         with torch.no_grad():
             return {request: value.detach().clone() for request, value in taylor(model, points, requests).items()}
     with torch.no_grad():
-        b, layer = model.embedding.frequencies, model.layers[0]
+        b = model.embedding.frequencies
+        layer: Any = model.layers[0]
         angles = points @ b.T
         cos, sin = torch.cos(angles), torch.sin(angles)
         found = {}
         for output, what in requests:
             power, odd = symbol(what, b)
-            left, right = (power * half for half in layer.weight[output].split(len(b)))  # type: ignore[operator]
+            left, right = (power * half for half in layer.weight[output].split(len(b)))
             found[output, what] = cos @ right - sin @ left if odd else cos @ left + sin @ right
             if not isinstance(what, Laplacian) and not any(what):
-                found[output, what] = found[output, what] + layer.bias[output]  # type: ignore[operator]
+                found[output, what] = found[output, what] + layer.bias[output]
         return found
 
 
