@@ -33,7 +33,7 @@ help:  ## show this list
 	@echo "make lab        the chapters in JupyterLab, in notebooks/: yours to change, and what you changed stays"
 	@echo "make execute    run every chapter again and store its outputs; ONLY=heat for one"
 	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
-	@echo "make gallery    the gallery under one recipe (hours; goes on where it stopped); ONLY=wave for one, SECONDS=10 to try"
+	@echo "make gallery    the gallery under one recipe (hours; goes on where it stopped); ONLY=wave for one, SECONDS=10 to try, LOOK=1 for the first look"
 	@echo "make shake      do their claims hold with other seeds and other rounding? ONLY=failures SEEDS=10..14"
 	@echo "make bench      pinnedu beside other libraries and classical solvers (three hours; goes on where it stopped)"
 	@echo "make gpu        all that needs a GPU, in eight minutes, with nothing installed; DEVICE=cpu for a dry run of one"
@@ -112,7 +112,7 @@ studies: $(READY)
 
 gallery: $(READY)
 	$(call say,"The gallery: what is missing of it")
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TOOLS)/gallery.py $(ONLY) $(if $(SECONDS),--seconds $(SECONDS))
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(TOOLS)/gallery.py $(ONLY) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(LOOK),--look)
 
 # ONLY=chapters runs the chapters themselves under each rounding, ONLY="chapters heat" one of them.
 shake: $(READY)

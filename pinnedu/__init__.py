@@ -26,7 +26,7 @@ _HOMES = {
     "pinnedu.sampling": ("Points",),
     "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
     "pinnedu.networks": ("Networks",),
-    "pinnedu.recipe": ("Solution", "solve"),
+    "pinnedu.recipe": ("solve",),
     "pinnedu.scales": ("Scales",),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": (
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from pinnedu.point_cloud import PointCloud
     from pinnedu.problem import Problem
     from pinnedu.product import Product, Shape
-    from pinnedu.recipe import Solution, solve
+    from pinnedu.recipe import solve
     from pinnedu.region import Region
     from pinnedu.sampling import Points
     from pinnedu.scales import Scales

@@ -11,25 +11,36 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from scipy.integrate import solve_ivp
 
-from pinnedu import MLP, Box, Fit, On, Problem, problems, solve
+from pinnedu import MLP, Box, Fit, Observed, On, Problem, problems, solve
+from pinnedu.derivatives.requests import Laplacian
+from pinnedu.derivatives.taylor import taylor
+from pinnedu.jacobian import jacobian
 from pinnedu.recipe import (
+    Clock,
     Corrected,
+    Solver,
     Watch,
     amplification,
     explodes,
     forward,
+    frequencies,
     growth,
     is_linear,
     looked_at,
     periodic_coordinates,
+    random_waves,
     rates_of,
+    solved_by_waves,
     waves,
     weights_of,
     widened,
     without,
 )
-from pinnedu.recipe.solver import Clock, _Solver
+from pinnedu.recipe import clock as clocks
+from pinnedu.recipe.waves import derivatives, least_squares, linearized, rows
+from pinnedu.trainers.record import Status
 
 
 def run(problem, steps):
@@ -58,8 +69,15 @@ def test_the_recipe_is_a_program_that_gives_the_same_model(heat):
     names = {"problem": problems.heat()}
     exec(heat.recipe, names)
     points = heat.problem.domain.evaluation_points(100)
-    torch.testing.assert_close(names["run"].model(points), heat.model(points))
-    assert repr(heat.recipe) == str(heat.recipe)
+    torch.testing.assert_close(names["model"](points), heat.model(points))
+
+
+def test_a_solution_is_saved_with_its_estimate_and_its_recipe(heat, tmp_path):
+    heat.save(tmp_path / "heat.pt")
+    there = Fit.load(tmp_path / "heat.pt", problems.heat())
+    assert (there.error_estimate, there.recipe) == (heat.error_estimate, heat.recipe)
+    points = heat.problem.domain.evaluation_points(100)
+    assert torch.equal(there.model(points), heat.model(points))
 
 
 def test_a_linear_problem_is_told_from_others():
@@ -80,7 +98,7 @@ def test_the_rates_of_a_wave_are_its_frequencies():
 def test_waves_are_periodic_where_they_are_told():
     problem = problems.allen_cahn()
     assert periodic_coordinates(problem) == {"periodic": "x"}
-    model = waves(problem, torch.tensor([9.0, 3.0]), 30, ("x",), seed=1)
+    model = random_waves(problem, torch.tensor([9.0, 3.0]), 30, ("x",))
     points = problem.domain.sample(20)
     there = points.clone()
     there[:, 0] += 2
@@ -88,11 +106,77 @@ def test_waves_are_periodic_where_they_are_told():
     assert without(problem, "periodic").terms == ("allen_cahn", "initial")
 
 
+def test_frequencies_are_drawn_by_the_spectrum_of_a_function():
+    problem = Problem(Box(x=(0, 1)), {"ode": lambda u: u.x}, {})
+    tone = waves(problem, torch.tensor([[60.0]]))
+    tone.layers[0].weight.data[0, 0] = 1
+    plain = frequencies(problem, (50.0,), 400)
+    found = frequencies(problem, (50.0,), 400, like=tone)
+
+    def near(b):
+        return float(((b.abs() - 60).abs() < 10).double().mean())
+
+    assert near(found) > 2 * near(plain)
+
+
+def test_in_many_dimensions_a_wave_turns_in_few():
+    problem = problems.poisson_cube(8, "square")
+    assert (frequencies(problem, (1.0,) * 8, 50) != 0).sum(dim=1).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "make", [problems.kovasznay, problems.wave, problems.korteweg_de_vries, problems.lorenz, problems.l_shape]
+)
+def test_the_jacobian_by_symbols_is_that_of_reverse_mode(make):
+    problem = make()
+    sample = looked_at(problem, 20)
+    model = random_waves(problem, 2 / (problem.domain.high - problem.domain.low), 7)
+    b, fields, names = model.embedding.frequencies, len(problem.fields), list(problem.unknowns)
+    blocks = linearized(problem, model, sample, dict.fromkeys(problem.terms, 1.0), problem.unknowns)
+    wanted = jacobian(model, problem, sample)
+    for name in problem.terms:
+        own = [block for block in blocks if block.name == name]
+        residual, slope = wanted[name]
+        torch.testing.assert_close(torch.cat([block.residual for block in own]), residual)
+        found = torch.cat([rows(block, b, fields, names) for block in own])[:, : slope.shape[1]]
+        torch.testing.assert_close(found, slope, rtol=1e-9, atol=1e-9 * float(slope.abs().max()))
+
+
+def test_derivatives_of_waves_are_those_of_taylor_mode():
+    problem = problems.heat()
+    model = random_waves(problem, torch.tensor([3.0, 2.0]), 9)
+    points = problem.domain.sample(30)
+    requests = [(0, (0, 0)), (0, (1, 0)), (0, (2, 1)), (0, (0, 3)), (0, Laplacian((0, 1)))]
+    wanted = taylor(model, points, requests)
+    for request, value in derivatives(model, points, requests).items():
+        torch.testing.assert_close(value, wanted[request].detach())
+
+
+def test_least_squares_holds_where_normal_equations_do_not():
+    x = torch.linspace(0, 1, 200, dtype=torch.float64)
+    matrix = x[:, None] ** torch.arange(14)  # its condition number squared is above 1e16
+    right = torch.exp(x)
+    assert (matrix @ least_squares(matrix, right) - right).abs().max() < 1e-11
+
+
+def test_unknowns_are_found_by_the_same_steps():
+    x = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
+    problem = Problem(
+        Box(x=(0, 1)),
+        {"ode": lambda u, k: u.x + k * u},
+        {"start": On(x=0, equation=lambda u: u - 1), "seen": Observed(x, u=torch.exp(-3 * x[:, 0]))},
+        unknowns={"k": 1.0},
+    )
+    found = frequencies(problem, (3.0,), 20)
+    _, solved = solved_by_waves(problem, dict.fromkeys(problem.terms, 1.0), found)
+    assert solved.unknowns["k"] == pytest.approx(3, rel=1e-6)
+
+
 def test_weights_make_a_term_an_error_of_the_fields():
     problem = Problem(
         Box(x=(0, 1)), {"ode": lambda u: u.x}, {"value": On(x=0, equation=lambda u: 10 * u)}, exact=lambda x: 0 * x
     )
-    model = waves(problem, torch.tensor([20.0]), 2000)
+    model = random_waves(problem, torch.tensor([20.0]), 2000)
     weights = weights_of(problem, model, looked_at(problem, 64))
     assert weights["value"] == pytest.approx(1 / 100, rel=0.02)
     assert weights["ode"] == pytest.approx(1 / 400, rel=0.1)
@@ -112,7 +196,7 @@ def test_a_wider_network_is_the_same_function():
 def test_a_corrected_model_moves_its_correction_alone():
     problem = problems.heat()
     base = MLP(problem, (6,), seed=0)
-    model = Corrected(base, waves(problem, torch.tensor([1.0, 1.0]), 5))
+    model = Corrected(base, random_waves(problem, torch.tensor([1.0, 1.0]), 5))
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 11
 
 
@@ -198,44 +282,129 @@ def test_the_coordinate_along_which_a_problem_goes_forward():
     assert forward(problems.helmholtz()) == forward(problems.lorenz()) == ""
 
 
+class Hands:
+    """A clock that a test moves, and that moves a little each time somebody looks."""
+
+    def __init__(self, tick=0.0):
+        self.time, self.tick = 0.0, tick
+
+    def __call__(self):
+        self.time += self.tick
+        return self.time
+
+
 @pytest.mark.parametrize(
     ("losses", "wants"),
     [
-        ([10.0**-k for k in range(16)], ""),  # it goes down
-        ([1.0, 0.9] * 8, "neurons"),
-        ([1.0, 0.1] * 8, "points"),
+        ([10.0**-k for k in range(40)], ""),  # it goes down
+        ([1.0, 0.95, 0.92, 0.91, 0.9] * 8, "neurons"),
+        ([1.0, 0.5, 0.3, 0.2, 0.1] * 8, "points"),
         ([1e-12] * 16, "nothing"),
     ],
 )
 def test_a_watch_sees_what_a_network_wants(losses, wants):
-    watch = Watch(2, enough=1e-11)
+    watch = Watch(Clock(1e9), 1.0, enough=1e-60 if not wants else 1e-11)
     for loss in losses:
         watch(SimpleNamespace(loss=loss))
     assert watch.wants == wants
 
 
+def test_a_watch_ends_a_run_before_a_step_would_pass_the_end(monkeypatch):
+    hands = Hands()
+    monkeypatch.setattr(clocks, "now", hands)
+    watch, said = Watch(Clock(10.0), 1.0), []
+    while not said and hands.time < 20:
+        hands.time += 3.0  # a step takes so long
+        said += [why for why in [watch(SimpleNamespace(loss=1.0))] if why]
+    assert said == ["time is up"]
+    assert hands.time == 9.0
+
+
+@pytest.mark.parametrize("make", [problems.heat, problems.burgers])
+def test_the_time_is_kept(monkeypatch, make):
+    """Half a second for each step of a network, and for 64 waves; eight times as much for twice as many."""
+    hands, count = Hands(), Clock.count
+    monkeypatch.setattr(clocks, "now", hands)
+
+    def slow(self, steps):
+        hands.time += 0.5 * max(1.0, steps) ** 3
+        count(self, steps)
+
+    monkeypatch.setattr(Clock, "count", slow)
+    found = solve(make(), seconds=12, device="cpu", progress=False)
+    assert hands.time < 1.2 * 12
+    assert hands.time > 6 or found.status is Status.CONVERGED
+    assert found.seconds == pytest.approx(hands.time)
+
+
 def test_a_network_goes_on_where_it_was_left():
-    solver = _Solver(problems.burgers(), Clock(10_000, 15), 0, "cpu")
-    solver.network(until=0.2)
+    solver = Solver(problems.burgers(), Clock(10_000, 15), 0, "cpu")
+    solver.by_network(until=0.2)
     first = solver.best.run
-    solver.correct(until=0.0)
-    solver.network(until=0.6)
+    solver.by_network(until=0.6)
     assert len(first.history["step"]) == 3
-    assert len(solver.net.run.history["step"]) > 3
+    assert len(solver.net.run.history["step"]) == 9
     assert solver.estimate < 100
 
 
-def test_windows_are_joined_where_the_whole_is_not_solved():
+def test_the_program_of_a_network():
+    found = Solver(problems.burgers(), Clock(10_000, 12), 0, "cpu", without=("waves", "march", "correction")).solve()
+    assert "fit(model" in found.recipe
+    names = {"problem": problems.burgers()}
+    exec(found.recipe, names)
+    points = found.problem.domain.evaluation_points(50)
+    torch.testing.assert_close(names["model"](points), found.model(points), rtol=1e-3, atol=1e-3)
+
+
+def test_ingredients_can_be_left_out():
+    plain = Solver(problems.poisson(3), Clock(10_000, 4), 0, "cpu", without=("weights", "search", "spectrum")).solve()
+    assert "'poisson': 1" in plain.recipe
+    assert "found, True" not in plain.recipe
+    assert plain.error < 1e-3
+    with pytest.raises(ValueError, match="some of waves, spectrum"):
+        Solver(problems.heat(), Clock(1.0), without=("salt",))
+
+
+def test_windows_are_joined_where_the_whole_is_not_solved(tmp_path):
     fall = Problem(
         Box(t=(0, 2)), {"ode": lambda u: u.t + u * u}, {"start": On(t=0, equation=lambda u: u - 1)}, exact=lambda t: 1 / (1 + t)
     )
-    solver = _Solver(fall, Clock(10_000, 60), 0, "cpu")
+    solver = Solver(fall, Clock(10_000, 60), 0, "cpu")
     solver.march()
-    assert solver.marched
     found = solver.result()
-    assert found.error < 1e-3
-    assert found.error_estimate < 1e-2
+    assert found.error < 1e-6
+    assert found.error_estimate < 1e-4
     names = {"problem": fall}
     exec(found.recipe, names)
     points = fall.domain.evaluation_points(50)
-    torch.testing.assert_close(names["run"].model(points), found.model(points))
+    torch.testing.assert_close(names["model"](points), found.model(points))
+    found.save(tmp_path / "fall.pt")
+    assert torch.equal(Fit.load(tmp_path / "fall.pt", fall).model(points), found.model(points))
+
+
+def problems_of_prey(end):
+    """Lotka and Volterra's equations."""
+    return Problem(
+        Box(t=(0, end)),
+        {"x": lambda x, y: x.t - x * (1 - y), "y": lambda x, y: y.t + y * (1 - x)},
+        {"start": On(t=0, equation=lambda x, y: (x - 2, y - 1))},
+        fields=("x", "y"),
+    )
+
+
+def trajectory(times):
+    """The prey by a Runge-Kutta method."""
+    times = times.sort().values.numpy()
+    found = solve_ivp(
+        lambda t, z: (z[0] * (1 - z[1]), z[1] * (z[0] - 1)), (0, times[-1]), (2.0, 1.0), t_eval=times, rtol=1e-10, atol=1e-12
+    )
+    return times, torch.from_numpy(found.y[0])
+
+
+def test_a_false_solution_is_noticed():
+    """A predator and its prey over three periods: dying out at once leaves small residuals in most of the time."""
+    found = run(problems_of_prey(20.0), 40)
+    truth = trajectory(found.problem.domain.evaluation_points(200)[:, 0])
+    error = float((torch.as_tensor(found.predict("x", t=truth[0])) - truth[1]).norm() / truth[1].norm())
+    assert found.error_estimate > min(1.0, error / 10)
+    assert found.error_estimate < 0.05 or any("not solved" in said for said in found.warnings)

@@ -2,8 +2,8 @@
 
 It goes on where it was stopped; what was run is stored after each problem. Only problems that are asked for are run and shown.
 
-Usage: ``python book/_tools/gallery.py [--seconds 300] [PROBLEM ...]``, all problems without a name. Runs of another length
-than the study's are shown and not stored.
+Usage: ``python book/_tools/gallery.py [--look] [--seconds 300] [PROBLEM ...]``, all problems without a name. The look is one
+short run of each, which is stored beside the long ones. Runs of another length than the study's are shown and not stored.
 """
 
 import argparse
@@ -16,12 +16,13 @@ from pinnedu.problems import GALLERY
 from pinnedu.studies import Study
 
 
-def wanted(study: Study, problems: list[str], seconds: float | None) -> list[dict]:
+def wanted(study: Study, problems: list[str], seconds: float | None, look: bool = False) -> list[dict]:
     """The runs of some problems, all without a name; once each, with the first seed, where they are shorter or longer."""
     there = [exhibit.name for exhibit in GALLERY]
     if unknown := sorted(set(problems) - set(there)):
         raise ValueError(f"The gallery has no {', '.join(unknown)}; it has: {', '.join(there)}.")
     runs = [one for one in study.runs if one != study.cheap and one["problem"] in (problems or there)]
+    runs = [one for one in runs if (one["method"] == "first look") == look]
     if seconds is not None:
         runs = [one | {"seconds": seconds} for one in runs if one["seed"] == study.cheap["seed"]]
     return sorted(runs, key=lambda one: there.index(one["problem"]))
@@ -52,14 +53,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Run what is missing of the gallery.")
     parser.add_argument("problems", nargs="*")
     parser.add_argument("--seconds", type=float, help="another length for a try: one seed, not stored")
+    parser.add_argument("--look", action="store_true", help="the first look: one short run of each")
     given = parser.parse_args(arguments)
     study = load(FOLDER / "gallery.py")
-    runs = wanted(study, given.problems, given.seconds)
+    runs = wanted(study, given.problems, given.seconds, given.look)
     there = {} if given.seconds is not None else current(study)
     print(f"gallery: {len(runs)} runs, of which {sum(key(one) in there for one in runs)} are there", flush=True)
     failures = []
-    for problem in dict.fromkeys(one["problem"] for one in runs):
-        own = [one for one in runs if one["problem"] == problem]
+    groups = [[one for one in runs if one["problem"] == problem] for problem in dict.fromkeys(one["problem"] for one in runs)]
+    for own in [runs] if given.look else groups:  # short runs would be drowned by the start of their process
         before = len(there)
         there, failed = run(study, own, there, 1, workers() or 1, RUNS / f"gallery-{study.code}")
         failures += failed

@@ -1,18 +1,23 @@
 """The gallery under one recipe: nothing is chosen for any of its problems.
 
 The baseline is one fixed setting, drawn up before any of the problems was run: what a recipe that looks at the problem must
-beat. It takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem.
+beat. It takes hours, so it is run by `make gallery`, and `make gallery ONLY=wave` runs one problem. The first look is one seed
+and a few seconds a problem: `make gallery LOOK=1`. The odd problems were not solved by this recipe before it.
 """
+
+import time
 
 import torch
 
 from pinnedu import MLP, GaussNewton, Points, fit, solve
 from pinnedu.problems import GALLERY
+from pinnedu.recipe import clock
 from pinnedu.studies import Study
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in GALLERY}
 SEEDS = range(3)
 SECONDS = 300  # of training, in one thread
+LOOK = 10  # of the processor, which the look shares with others
 CHEAP = {"problem": "wave", "method": "baseline", "seconds": 2, "seed": 0}
 BASELINE = "(32, 32, 32) tanh, GaussNewton(momentum=0.9), 2000 + 200 Sobol points, half adaptive, new in every second step"
 
@@ -37,8 +42,17 @@ def recipe(problem, seconds, seed):
     return solve(problem, seconds=seconds, seed=seed, device="cpu", progress=False)
 
 
+def look(problem, seconds, seed):
+    """The same, where seconds are those of the processor: for a machine that others use too."""
+    before, clock.now = clock.now, time.process_time
+    try:
+        return recipe(problem, seconds, seed)
+    finally:
+        clock.now = before
+
+
 # What solves: (problem, seconds, seed) -> Fit, and what it chooses.
-METHODS = {"solve": (recipe, ""), "baseline": (baseline, BASELINE)}
+METHODS = {"solve": (recipe, ""), "baseline": (baseline, BASELINE), "first look": (look, "")}
 
 
 def run(problem, method, seconds, seed):
@@ -67,10 +81,11 @@ study = Study(
     run,
     grid=[
         CHEAP,
+        *({"problem": name, "method": "first look", "seconds": LOOK, "seed": 0} for name in EXHIBITS),
         *(
             {"problem": name, "method": method, "seconds": SECONDS, "seed": seed}
             for seed in SEEDS
-            for method in METHODS
+            for method in ("solve", "baseline")
             for name in EXHIBITS
         ),
     ],

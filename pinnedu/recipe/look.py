@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.conditions import Periodic
-from pinnedu.jacobian import jacobian
+from pinnedu.models import MLP, FourierFeatures
 from pinnedu.problem import Problem, Sample
-from pinnedu.recipe.parts import waves
+from pinnedu.recipe.waves import frequencies, linearized, rows, waves
 from pinnedu.sampling import Points
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.strategies import check_forward
@@ -44,21 +44,24 @@ def without(problem: Problem, *names: str) -> Problem:
     return replace(problem, conditions=kept)
 
 
+def random_waves(problem: Problem, rates: Tensor, count: int, periodic: tuple[str, ...] = ()) -> MLP:
+    """Waves of normal frequencies with random weights: a function such as may come."""
+    found = frequencies(problem, rates.tolist(), count, periodic)
+    return MLP(problem, hidden=(), embedding=FourierFeatures(found), seed=0)
+
+
 def is_linear(problem: Problem, sample: Sample) -> bool:
-    """Whether all residuals are affine in the fields, up to rounding, and there is nothing unknown in them."""
+    """Whether the derivatives of all residuals by the fields are the same at zero and at a random function; no unknowns."""
     if problem.unknowns:
         return False
-    model = waves(problem, 2 / (problem.domain.high - problem.domain.low), 8)
-    weights = [weight.detach().clone() for weight in model.parameters()]
-    found = []
-    for factor in (0.0, 1.0, -2.0):
-        with torch.no_grad():
-            for weight, given in zip(model.parameters(), weights, strict=True):
-                weight.copy_(3 * factor * given)
-            found.append(problem.residuals(model, sample))
-    zero, one, other = found
-    bends = {name: (other[name] - zero[name]) + 2 * (one[name] - zero[name]) for name in zero}
-    return all(bool(bends[name].abs().max() <= 1e-9 * (one[name].abs().max() + zero[name].abs().max())) for name in zero)
+    some = random_waves(problem, 2 / (problem.domain.high - problem.domain.low), 8)
+    zero, weights = waves(problem, torch.zeros(1, problem.domain.dim).double()), dict.fromkeys(problem.terms, 1.0)
+    pairs = zip(*(linearized(problem, model, sample, weights, {}) for model in (zero, some)), strict=True)
+    return all(
+        set(one.slopes) == set(other.slopes)
+        and all(bool(((slope - other.slopes[k]).abs() <= 1e-9 * slope.abs().max()).all()) for k, slope in one.slopes.items())
+        for one, other in pairs
+    )
 
 
 def rates_of(problem: Problem, sample: Sample, model: nn.Module | None = None) -> Tensor:
@@ -69,8 +72,7 @@ def rates_of(problem: Problem, sample: Sample, model: nn.Module | None = None) -
     """
     box = problem.domain
     if model is None:
-        model = waves(problem, torch.zeros(box.dim, dtype=torch.float64), 1)
-        nn.init.zeros_(model.layers[0].weight)  # type: ignore[arg-type]
+        model = waves(problem, torch.zeros(1, box.dim, dtype=torch.float64))
     data = {name for name, condition in problem.conditions.items() if not all(c[:2] == "n." for c in condition.columns(box))}
     sample = {name: points for name, points in sample.items() if name not in data}
     lengths, rates = box.high - box.low, torch.zeros(box.dim, dtype=torch.float64)
@@ -113,15 +115,14 @@ def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample) -
     the smallest eigenvalue of J^T J c = lambda F^T F c. It is infinite where conditions are missing, and very large for a
     problem that is ill-posed, such as heat backward in time.
     """
-    model = waves(problem, SLOW / (problem.domain.high - problem.domain.low), 60, periodic)
-    for weight in model.parameters():
-        nn.init.zeros_(weight)
-    weights = weights_of(problem, model, sample)
-    rows = [weights[name] ** 0.5 * block / len(r) ** 0.5 for name, (r, block) in jacobian(model, problem, sample).items()]
-    residuals = torch.cat(rows)
+    found = frequencies(problem, (SLOW / (problem.domain.high - problem.domain.low)).tolist(), 60, periodic)
+    model = waves(problem, found)
+    weights, count = weights_of(problem, model, sample), len(problem.fields)
+    blocks = linearized(problem, model, sample, weights, problem.unknowns)
+    residuals = torch.cat([block.weight**0.5 * rows(block, found, count, ()) for block in blocks])
     shapes = model.embedding(sample["interior"])
     shapes = torch.cat([shapes, torch.ones_like(shapes[:, :1])], dim=1) / len(shapes) ** 0.5
-    count, width = len(problem.fields), shapes.shape[1] - 1
+    width = shapes.shape[1] - 1
     fields = shapes.new_zeros(count, len(shapes), count * (width + 1))
     for k in range(count):  # the weights of field k; the biases stand behind the weights of all fields
         fields[k, :, k * width : (k + 1) * width] = shapes[:, :-1]

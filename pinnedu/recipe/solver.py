@@ -5,77 +5,43 @@ from __future__ import annotations
 import copy
 import math
 import os
-import time
-import warnings
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from pinnedu.checks import flag, is_whole, positive, require
-from pinnedu.models import MLP, Normalize, PeriodicEmbedding
+from pinnedu.device import choose
 from pinnedu.problem import Problem
 from pinnedu.progress import Bar
-from pinnedu.recipe.look import (
-    amplification,
-    explodes,
-    forward,
-    is_linear,
-    looked_at,
-    periodic_coordinates,
-    rates_of,
-    weights_of,
-    without,
-)
-from pinnedu.recipe.parts import Continued, Corrected, Watch, waves, widened
-from pinnedu.sampling import Points
+from pinnedu.recipe import look
+from pinnedu.recipe.clock import Clock
+from pinnedu.recipe.network import GrowingNetwork
+from pinnedu.recipe.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.scales import units_of_fields
 from pinnedu.trainers.composite import Piecewise
-from pinnedu.trainers.gauss_newton import GaussNewton
-from pinnedu.trainers.loop import fit
-from pinnedu.trainers.objective import Objective
-from pinnedu.trainers.record import Fit, Status, joined, relative_error
+from pinnedu.trainers.record import Fit, Status, relative_error
 from pinnedu.trainers.strategies import window
 
-LEAST_SQUARES: dict[str, Any] = {"damping": 1e-12, "acceleration": 0}  # for a linear problem one step is the solution
-FIRST = 64  # waves
-SEARCH = 0.15  # of the time, at most, for the frequencies of a number of waves
-WIDTH = 16  # of the first network
-WIDEST = 48
+INGREDIENTS = ("waves", "spectrum", "search", "weights", "network", "growth", "march", "correction")
+FIRST, MOST = 64, 3000  # waves
+SEARCH = 0.2  # of the time, at most, for the frequencies of a number of waves
 LOST = 1e4  # an amplification above this means that conditions are missing
-OPTIMIZER = "optimizer = Continued(GaussNewton(momentum=0.9))"
-END = ("nothing", "all that it may have")  # what a network wants that is not trained any longer
-EVERY = 5  # steps with the same points
-GOOD = 1e-8  # an estimate below this ends the run
-GOOD_ENOUGH = 1e-5  # or a window of it
-BAD = 0.05  # above this nothing is solved
+GOOD = 1e-9  # an estimate below this ends the run
+GOOD_ENOUGH = 1e-6  # or a window of it
+FOLLOWED = 0.1  # of the time, to see whether the equations lead where the solution goes
+FAIR = 1e-3  # waves that reach this go on; else a network is tried
+BAD = 0.02  # above this nothing is solved
+HEAD = """from dataclasses import replace
 
+from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
+from pinnedu.recipe import Continued, frequencies, solved_by_waves, widened, window, without
+from pinnedu.trainers.composite import Piecewise
 
-class Recipe(str):
-    """A program, which shows itself as it is."""
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-@dataclass(repr=False)
-class Solution(Fit):
-    """What ``solve`` reached: a Fit that knows about how wrong it is, and how it was made.
-
-    Attributes
-    ----------
-    error_estimate : float
-        Of the relative error in L2 of all fields together, or of the worst unknown; made without the exact solution.
-    recipe : Recipe
-        What was chosen and why, as a program that gives the same model.
-    """
-
-    error_estimate: float
-    recipe: Recipe
-
-    def __repr__(self) -> str:
-        return f"{super().__repr__()[:-1]}, error_estimate={self.error_estimate:.1e})"
+"""
 
 
 def solve(
@@ -86,12 +52,12 @@ def solve(
     device: str | torch.device = "auto",
     progress: bool = True,
     steps: int | None = None,
-) -> Solution:
+) -> Fit:
     """Solve a problem and say how wrong the solution may be: nothing has to be chosen.
 
-    Linear problems are solved by least squares with random waves, twice as many each time. Others by a network and
-    Gauss-Newton, on few points, all new in each step, and more of them where it over-fits; random waves then correct what is
-    left. What such a correction changes is the error that was there, and the estimate.
+    First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
+    waves do not resolve the solution, by a network that grows, under Gauss-Newton; or on windows in time, one after the
+    other. What lies between two solutions tells how wrong they are.
 
     Parameters
     ----------
@@ -101,17 +67,19 @@ def solve(
     seed : int
         Fixes points and models; how far training comes depends on the time.
     device : "auto", "cpu", "cuda", "mps" or torch.device
+        Of the network. Waves are on the CPU.
     progress : bool
         Show a progress bar (also off when the environment has PINNEDU_PROGRESS=0).
     steps : int, optional
-        Bound on the steps of training besides, where one with n waves counts as n / 64: a result that does not depend on the
-        speed of the machine, if the time suffices.
+        Bound on the steps of training besides, where n waves count as n / 64: a result that does not depend on the speed of the
+        machine, if the time suffices.
 
     Returns
     -------
-    Solution
-        ``run.error_estimate``, ``run.recipe`` and all that a :class:`Fit` has. Where the problem looks ill-posed, or was
-        not solved in the time, ``run.warnings`` says so.
+    Fit
+        With ``run.error_estimate``, of the relative error of all fields together or of the worst unknown, made without the exact
+        solution; and ``run.recipe``, a program that gives the same model. Where the problem looks ill-posed, or was not solved in
+        the time, ``run.warnings`` says so.
 
     Raises
     ------
@@ -129,369 +97,305 @@ def solve(
     require(is_whole(seed, 0), "seed", "a whole number of at least 0", seed)
     flag(progress, "progress")
     require(steps is None or is_whole(steps), "steps", "a number of steps", steps)
+    choose(device)
     quiet = not progress or os.environ.get("PINNEDU_PROGRESS") == "0"
     bar = "{desc}{percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
     with Bar(total=seconds, disable=quiet, bar_format=bar) as shown:
-        return _Solver(problem, Clock(seconds, steps, shown), int(seed), device).solve()
-
-
-class Clock:
-    """What is left of the time, and of the steps where those are bounded."""
-
-    def __init__(self, seconds: float, steps: int | None = None, bar: Any = None) -> None:
-        self.begin, self.seconds, self.total, self.steps, self.bar = time.perf_counter(), seconds, steps, steps, bar
-
-    @property
-    def used(self) -> float:
-        """The share of all that is used up."""
-        time_used = (time.perf_counter() - self.begin) / self.seconds
-        return time_used if self.total is None else max(time_used, 1 - (self.steps or 0) / self.total)
-
-    def part(self, share: float) -> Clock:
-        """A clock for a part of what is left."""
-        left = max(1e-3, self.seconds - (time.perf_counter() - self.begin))
-        steps = None if self.steps is None else max(1, math.ceil(share * self.steps))
-        return Clock(share * left, steps, self.bar)
-
-    def take_back(self, part: Clock) -> None:
-        """Count what a part has used."""
-        if self.steps is not None and part.total is not None and part.steps is not None:
-            self.steps -= part.total - part.steps
-
-    def until(self, share: float) -> dict[str, Any]:
-        """What is left until a share of all is used up, as arguments of ``fit``."""
-        seconds = max(1e-3, share * self.seconds - (time.perf_counter() - self.begin))
-        if self.total is None or self.steps is None:
-            return {"seconds": seconds}
-        return {"seconds": seconds, "steps": max(1, math.ceil(self.steps - (1 - share) * self.total))}
-
-    def count(self, steps: int) -> None:
-        """Note what a run took."""
-        if self.steps is not None:
-            self.steps -= steps
-        if self.bar is not None:
-            self.bar.n = min(self.seconds, time.perf_counter() - self.begin)
-            self.bar.refresh()
+        return Solver(problem, Clock(seconds, steps, shown), int(seed), device).solve()
 
 
 @dataclass
 class Candidate:
-    """A model on the way: its run, its loss on points that none is trained on, its values, and how it was made."""
+    """A model on the way: its loss on points that none is trained on, its values, how it was made, and what trained it."""
 
-    run: Fit
+    model: nn.Module
+    problem: Problem
     loss: float
     values: Tensor
     code: str
+    run: Fit | None = None
+    waves: bool = False
 
 
-class _Net:
-    """The network of a solver, and how it came to be what it is."""
+class Solver:
+    """The recipe, step by step. An ablation leaves ingredients out (``without``)."""
 
-    def __init__(self, model: MLP, code: str) -> None:
-        self.model, self.code, self.width = model, code, WIDTH
-        self.optimizer, self.earlier, self.wants = Continued(GaussNewton(momentum=0.9)), list[Fit](), ""
-        self.run: Fit | None = None
-        self.count = 3 * self.size // 2
-
-    @property
-    def size(self) -> int:
-        """The number of weights."""
-        return sum(weight.numel() for weight in self.model.parameters())
-
-    def grow(self, wants: str, problem: Problem) -> None:
-        """More points, up to 6 for each weight, or half as many neurons more; or nothing, where it is large enough."""
-        if wants == "nothing":
-            self.wants = wants
-        elif wants == "points" and self.count < 6 * self.size:
-            self.count *= 2
-        elif self.width < WIDEST and self.run is not None:
-            self.width = 3 * self.width // 2
-            self.earlier.append(self.run)
-            self.model, self.run = widened(self.model, problem, self.width), None
-            self.optimizer = Continued(GaussNewton(momentum=0.9))
-            self.count = max(self.count, 3 * self.size // 2)
-            self.code += f"model = widened(model, problem, {self.width})\n{OPTIMIZER}\n"
-        else:
-            self.wants = "all that it may have"
-
-
-class _Solver:
-    def __init__(self, problem: Problem, clock: Clock, seed: int, device: Any, marches: bool = True) -> None:
-        self.given, self.clock, self.seed, self.device = problem, clock, seed, device
-        ties = periodic_coordinates(problem)
-        self.problem = replace(without(problem, *ties), exact=None)
+    def __init__(
+        self, problem: Problem, clock: Clock, seed: int = 0, device: Any = "cpu", *,
+        window: bool = False, without: Collection[str] = (), start: tuple[Tensor, int] | None = None,
+    ) -> None:  # fmt: skip
+        require(set(without) <= set(INGREDIENTS), "without", f"some of {', '.join(INGREDIENTS)}", without)
+        self.given, self.clock, self.seed, self.device, self.left_out = problem, clock, seed, device, without
+        # Periodicity is built into the models, and its conditions are dropped.
+        ties = look.periodic_coordinates(problem)
+        self.problem = replace(look.without(problem, *ties), exact=None)
         self.periodic = tuple(dict.fromkeys(ties.values()))
-        self.sample, self.judged = looked_at(self.problem), looked_at(self.problem, 1024, seed=1)
-        self.linear = is_linear(self.problem, self.sample)
-        self.losses = list[float]()  # of random waves, for a linear problem
-        box = problem.domain
-        self.lengths = box.high - box.low
-        self.rates = rates_of(self.problem, self.sample).maximum(2 / self.lengths / box.dim**0.5)
-        weights = weights_of(self.problem, waves(self.problem, self.rates, 100, self.periodic), self.sample)
-        self.weights = {name: float(f"{weight:.3g}") for name, weight in weights.items()}
+        self.sample, self.judged = look.looked_at(self.problem), look.looked_at(self.problem, 1024, seed=1)
+        self.linear = look.is_linear(self.problem, self.sample)
+        # The rates at which the data vary say how fast the first waves turn, the trace of the tangent kernel how terms compare.
+        lengths = problem.domain.high - problem.domain.low
+        self.rates = look.rates_of(self.problem, self.sample).maximum(2 / lengths / problem.domain.dim**0.5)
+        self.weights = dict.fromkeys(self.problem.terms, 1.0)
+        if "weights" not in without:
+            model = look.random_waves(self.problem, self.rates, 100, self.periodic)
+            found = look.weights_of(self.problem, model, self.sample)
+            self.weights = {name: float(f"{weight:.3g}") for name, weight in found.items()}
         with torch.no_grad():  # about the size of the fields, from what conditions and data say
             self.size = max(1e-300, max(math.hypot(*unit) for unit in units_of_fields(self.problem).values()))
-        self.places = box.evaluation_points(1024)
+        # Whether there is one solution, and whether it depends on the data as it should.
+        self.window, self.time = window, "" if window else look.forward(problem)
+        self.amplified = look.amplification(self.problem, self.periodic, self.sample)
+        self.explodes = bool(self.time) and look.explodes(self.problem, self.time, self.sample)
+        self.good = GOOD_ENOUGH if window else GOOD
+        self.places = problem.domain.evaluation_points(1024)
         self.best: Candidate | None = None
-        self.estimate = math.inf
-        self.net: _Net | None = None
-        self.wave_rates, self.wave_count, self.marched = self.rates, FIRST, False
-        self.good, self.time = (GOOD, forward(problem)) if marches else (GOOD_ENOUGH, "")
-        self.amplified = amplification(self.problem, self.periodic, self.sample)
-        self.explodes = bool(self.time) and explodes(self.problem, self.time, self.sample)
-        self.header = _header(ties, self.weights, self.linear)
+        self.estimate, self.losses, self.seen = math.inf, list[float](), list[tuple[float, float]]()
+        self.start, self.spectral = start or (self.rates, FIRST), False
+        self.net: GrowingNetwork | None = None
 
-    def solve(self) -> Solution:
+    def does(self, ingredient: str) -> bool:
+        return ingredient not in self.left_out
+
+    def solve(self) -> Fit:
         """All stages, one after the other, as long as there is time."""
-        if self.linear:
-            self.correct(until=0.5 if self.time else 1.0)
-        else:
-            self.network(until=0.25 if self.time else 0.6)
-            if self.time:
-                self.correct(until=self.clock.used + 0.1)
-        if self.time and not self.estimate < BAD and self.amplified < LOST:
+        if self.does("waves"):
+            self.by_waves(until=0.6 if self.linear or self.window else 0.25)
+        if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
+            self.by_network(until=self.clock.used + 0.2)
+        if self.time and not self.linear and self.estimate < 10 * BAD:
+            self.follow()
+        unsolved = not self.estimate < FAIR and self.amplified < LOST
+        promising = self.best is None or self.best.waves or not self.estimate < 10 * BAD
+        if self.time and self.does("march") and unsolved and promising:
             self.march()
-        elif not self.linear:
-            self.network(until=0.7)
-        self.correct(until=1.0)
+        if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
+            self.by_network(until=0.75)
+            assert self.best is not None
+            if self.best.waves or self.does("correction"):
+                self.by_waves(until=1.0, base=None if self.best.waves else self.best)
+            self.by_network(until=1.0)
         return self.result()
 
-    def fit(self, model: nn.Module, problem: Problem, after: Fit | None = None, cost: int = 1, **options: Any) -> Fit:
-        """A run of ``fit`` in silence: what is doubtful is said of the whole."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            run = fit(
-                model, problem, weights=self.weights, seed=self.seed, device=self.device, progress=False,
-                after=after, **options,
-            )  # fmt: skip
-        steps = len(run.history["step"]) - (0 if after is None else len(after.history["step"]))
-        self.clock.count(steps * cost)
-        return run
+    # --- candidates, and the error that their difference shows
 
-    def candidate(self, run: Fit, code: str) -> Candidate:
-        """Judge a run."""
+    def candidate(self, model: nn.Module, problem: Problem, code: str, **more: Any) -> Candidate:
+        """Judge a model."""
+        own = model if self.device == "cpu" else copy.deepcopy(model).cpu().double()
+        loss = loss_of(linearized(problem, own, self.judged, self.weights, problem.unknowns))
         with torch.no_grad():
-            loss = float(Objective(run.model, run.problem, self.judged, self.weights).loss())
-            values = self.given.values(run.model, self.places)
-        return Candidate(run, loss, torch.stack(list(values.values())).cpu().double(), code)
+            values = torch.stack(list(self.given.values(own, self.places).values()))
+        return Candidate(own, problem, loss if math.isfinite(loss) else math.inf, values, code, **more)
 
     def take(self, new: Candidate) -> None:
         """Keep the better of two, and estimate its error from what lies between them.
 
         The change is about the error of the worse one; that of the better one is smaller by the root of the losses' ratio. Its
-        loss itself is an estimate too, for its weights make it the square of an error of the fields. Their
-        geometric mean is taken.
+        loss itself is an estimate too, for its weights make it the square of an error of the fields. Their geometric mean is
+        taken.
         """
-        old = self.best
-        if old is None or new.loss < old.loss or not math.isfinite(old.loss):
+        old, better = self.best, self.best is None or new.loss < self.best.loss
+        if better:
             self.best = new
-        if old is not None and self.best is not None:
-            size = float(self.best.values.norm()) or 1.0
+        self.losses.append(new.loss)
+        self.seen.append((self.clock.spent, new.loss))
+        assert self.best is not None
+        if old is not None:
+            size = min(float(new.values.norm()), float(old.values.norm())) or 1.0
             change = float((new.values - old.values).norm()) / size
-            found, former = new.run.unknowns, old.run.unknowns
+            found, former = new.problem.unknowns, old.problem.unknowns
             change = max([change, *(abs(found[name] / (former[name] or 1e-300) - 1) for name in found)])
-            ratio = math.sqrt(min(new.loss, old.loss) / max(new.loss, old.loss, 1e-300))
+            larger = max(new.loss, old.loss, 1e-300)
+            ratio = math.sqrt(min(new.loss, old.loss) / larger) if larger < math.inf else 0.0
             defect = math.sqrt(2 * self.best.loss * self.best.values[0].numel()) / size
             self.estimate = max(math.sqrt(change * ratio * defect), defect / 10)
 
-    # --- random waves and least squares
+    # --- random waves and Newton's method
 
-    def least_squares(self, base: Candidate | None, rates: Tensor, count: int) -> Candidate:
-        """Random waves that solve the problem, or correct a model; a step for a linear problem, and some for others."""
+    def some_waves(self, rates: Tensor, count: int, like: Candidate | None, base: Candidate | None) -> Candidate:
+        """So many waves that solve the problem, or correct a base."""
         printed, seed = tuple(float(f"{rate:.4g}") for rate in rates.tolist()), self.seed + count
-        model: nn.Module = waves(self.problem, printed, count, self.periodic, seed=seed)
-        made = f"waves(problem, {printed}, {count}, {self.periodic}, seed={seed})"
-        if base is not None:
-            model, made = Corrected(base.run.model, model), f"Corrected(run.model, {made})"
-        width, dim = 2 * count * len(self.problem.fields), len(rates)
-        points = Points(4 * count + 100, 30 + round(3 * width ** (1 - 1 / dim)), "sobol", resample=0)
-        steps, options = 1 if self.linear else 3, ", ".join(f"{name}={value}" for name, value in LEAST_SQUARES.items())
-        code = (base.code if base is not None else "") + f"model = {made}\n"
-        problem = base.run.problem if base is not None and self.problem.unknowns else self.problem
-        code += "problem = run.problem\n" * (problem is not self.problem)
-        code += _call(f"GaussNewton({options})", points, self.seed, f"steps={steps}")
-        optimizer = GaussNewton(**LEAST_SQUARES)
-        run = self.fit(model, problem, cost=count // FIRST, optimizer=optimizer, steps=steps, points=points)
-        return self.candidate(run, code)
+        guess = None if self.linear or base is not None else self.best
+        found = frequencies(self.problem, printed, count, self.periodic, seed, like.model if like else None)
+        first, steps = base or guess, 1 if self.linear else 8 if guess is None else 3
+        problem = first.problem if first is not None else self.problem
+        options = {"guess": guess.model} if guess else {"base": base.model} if base else {}
+        model, problem = solved_by_waves(problem, self.weights, found, seed=seed, steps=steps, **options)
+        self.clock.count(count / FIRST)
+        old = "" if like is None and first is None else (like or first).code  # type: ignore[union-attr]
+        using = (", guess=model" if guess else "") + (", base=model" if base else "")
+        code = f"{old}found = frequencies(problem, {printed}, {count}, {self.periodic}, {seed}{', model' if like else ''})\n"
+        code += f"model, problem = solved_by_waves(problem, weights, found, seed={seed}, steps={steps}{using})\n"
+        return self.candidate(model, problem, code, waves=base is None)
 
-    def correct(self, until: float) -> None:
-        """Twice as many waves each time, and frequencies doubled or halved, of all coordinates or one, while it pays."""
-        dim, base = len(self.rates), None if self.linear and not self.marched else self.best
-        rates, count = self.wave_rates, self.wave_count
-        if base is not None:  # what is left varies faster, but not faster than the first waves can show
-            count = FIRST
-            most = math.pi * count ** (1 / dim) / (self.lengths / 2)
-            rates = rates_of(self.problem, self.sample, base.run.model).minimum(most).maximum(self.rates)
-        moves = [torch.full((dim,), 2.0), torch.full((dim,), 0.5)]
-        moves += [1 + torch.eye(dim)[i] for i in range(dim)] if 1 < dim <= 3 else []
-        while self.clock.used < until or not self.estimate < math.inf:
+    def by_waves(self, until: float, base: Candidate | None = None) -> None:
+        """Twice as many waves each time; rates doubled or halved, or drawn by the last solution's spectrum, where it pays."""
+        dim = len(self.rates)
+        rates, count = self.start if base is None else (self.rates_left(base), FIRST)
+        moves = [(torch.full((dim,), factor), False) for factor in (2.0, 0.5)] if self.does("search") else []
+        if 1 < dim <= 3 and moves:
+            moves += [(1 + (factor - 1) * torch.eye(dim)[axis], False) for axis in range(dim) for factor in (2.0, 0.5)]
+        moves += [(torch.ones(dim), True)] if self.does("spectrum") and base is None else []
+        while self.best is None or self.clock.used < until:
+            like = self.best if self.spectral and base is None else None
             start = self.clock.used
-            new = self.least_squares(base, rates, count)
-            cost = self.clock.used - start
-            searched = True
-            while searched and self.clock.used + len(moves) * cost < start + SEARCH:
-                found = [(self.least_squares(base, rates * move, count), rates * move) for move in moves]
-                other, where = min(found, key=lambda one: one[0].loss)
-                searched = other.loss < new.loss / 2
-                if other.loss < new.loss:
-                    new, rates = other, where
+            new = self.some_waves(rates, count, like, base)
+            cost, searched = max(self.clock.used - start, 1e-9), bool(moves)
+            while searched and self.clock.used + len(moves) * cost < min(until, start + SEARCH):
+                searched, before, at = False, new.loss, (rates, like)
+                for factor, switch in moves:
+                    if switch and self.best is None:
+                        continue
+                    other = at[1] if not switch else None if at[1] else self.best
+                    one = self.some_waves(at[0] * factor, count, other, base)
+                    if one.loss < new.loss:
+                        new, rates, like = one, at[0] * factor, other
+                searched = new.loss < before / 2
+            if base is None:
+                self.spectral = like is not None
             self.take(new)
-            self.losses.append(new.loss)
-            count *= 2
-            self.wave_rates, self.wave_count = rates, count
-            if self.estimate < self.good or self.clock.used + 10 * cost > until or self.settled():
-                return
+            if base is None and self.estimate < FAIR:
+                until = 1.0  # waves it is
+            grown = min(2.0, 0.9 * (max(0.0, until - self.clock.used) / cost) ** (1 / 3))
+            count = min(MOST, round(count * max(1.3, grown)))
+            if base is None:
+                self.start = rates, count
+            if grown < 1.3 or self.estimate < self.good or (new.waves and count >= MOST) or self.settled():
+                break
+
+    def rates_left(self, base: Candidate) -> Tensor:
+        """How fast the residuals of a base vary, but not faster than the first waves can show."""
+        lengths = self.given.domain.high - self.given.domain.low
+        most = math.pi * FIRST ** (1 / len(lengths)) / (lengths / 2)
+        return look.rates_of(self.problem, self.sample, base.model).minimum(most).maximum(self.rates)
+
+    def settled(self) -> bool:
+        """Whether the loss of a linear problem stays where it is, with more and more waves."""
+        return self.linear and len(self.losses) > 3 and min(self.losses[-2:]) > 0.7 * min(self.losses[:-2])
 
     # --- a network and Gauss-Newton
 
-    def network(self, until: float) -> None:
-        """Gauss-Newton on few points, drawn again and again: more where it over-fits, more neurons where it stands still.
-
-        It goes on where it was left.
-        """
+    def by_network(self, until: float) -> None:
+        """A network that grows; it goes on where it was left."""
+        if self.net is not None and (self.net.done or self.clock.used >= until):
+            return
         if self.net is None:
-            self.net = self.first_network()
-        net = self.net
-        while (net.run is None and not net.earlier) or (self.clock.used < until and net.wants not in END):
-            points = Points(net.count, round(3 * net.count**0.5), "sobol", resample=EVERY, adaptive=0.5)
-            watch = Watch(EVERY, enough=(self.good * self.size) ** 2 / 2)
-            before = 0 if net.run is None else len(net.run.history["step"])
-            options = {"optimizer": net.optimizer, "points": points, "callbacks": [watch], **self.clock.until(until)}
-            net.run = self.fit(net.model, self.problem, net.run, **options)
-            after = ", after=run" if before else ""
-            net.code += _call("optimizer", points, self.seed, f"steps={len(net.run.history['step']) - before}{after}")
-            if net.run.status is not Status.CALLBACK:
-                break
-            net.code += f"# {net.run.stopped}.\n"
-            net.grow(watch.wants, self.problem)
-        run = net.run if net.run is not None else net.earlier[-1]
-        history = joined([*net.earlier, run]) if net.earlier else run.history
-        self.take(self.candidate(replace(run, model=copy.deepcopy(run.model), history=history), net.code))
-
-    def first_network(self) -> _Net:
-        """A network whose inputs turn about once over the domain for each turn of the data; periodic where they are."""
-        box = self.problem.domain
-        turns = dict(zip(box.names, (self.rates * self.lengths / (2 * math.pi)).clamp_min(1.0).tolist(), strict=True))
-        harmonics = {name: math.ceil(turns.pop(name)) for name in self.periodic}
-        scale, hidden = {name: float(f"{turn:.3g}") for name, turn in turns.items()}, (WIDTH,) * 3
-        embedding = PeriodicEmbedding(box, scale=scale, **harmonics) if harmonics else Normalize(box, scale=scale)
-        more = "".join(f", {name}={count}" for name, count in harmonics.items())
-        made = f"{type(embedding).__name__}(problem.domain, scale={scale}{more})"
-        code = f"model = MLP(problem, hidden={hidden}, embedding={made})\n{OPTIMIZER}\n"
-        return _Net(MLP(self.problem, hidden=hidden, embedding=embedding), code)
+            self.net = GrowingNetwork(
+                self.problem, self.rates, self.periodic, self.weights, self.seed, self.device, self.does("growth")
+            )
+        run = self.net.train(self.clock, until, (self.good * self.size) ** 2 / 2)
+        problem = replace(self.problem, unknowns=run.unknowns) if run.unknowns else self.problem
+        code = self.net.code + "model = run.model\n"
+        self.take(self.candidate(copy.deepcopy(run.model), problem, code, run=run))
 
     # --- windows in time
+
+    def follow(self) -> None:
+        """See whether the equations lead where the solution goes: from its own values, on four windows in time.
+
+        A false solution leaves small residuals nearly everywhere, and jumps where nobody looks. What lies between it and the
+        waves that start from it is an error, where those are known better than that.
+        """
+        low, high = self.given.domain.bounds[self.time]
+        best, limit, jumps = self.best, self.clock.used + FOLLOWED, 0.0
+        assert best is not None
+        for k in range(4):
+            start, end = low + (high - low) * k / 4, low + (high - low) * (k + 1) / 4
+            before = best.model if k else None
+            share = self.clock.part(max(1e-3, limit - self.clock.used) / (1 - self.clock.used) / (4 - k))
+            piece = Solver(window(replace(self.given, exact=None), self.time, start, end, before), share, self.seed, window=True)
+            piece.by_waves(until=1.0)
+            self.clock.count(share.done)
+            assert piece.best is not None
+            with torch.no_grad():
+                there = torch.stack(list(self.given.values(best.model, piece.places).values()))
+            jump = float((there - piece.best.values).norm() / piece.best.values.norm())
+            jumps += jump if piece.estimate < jump / 3 else 0.0
+        self.estimate = max(self.estimate, jumps)
 
     def march(self) -> None:
         """Solve on a window in time after another, each by the same recipe; half of a window where it is not solved."""
         low, high = self.given.domain.bounds[self.time]
-        whole, code, found = Piecewise(self.given.domain.names.index(self.time)), "", list[Solution]()
-        start, length, problem = low, (high - low) / 4, replace(self.given, exact=None)
-        while start < high and self.clock.used < 0.95 and length > (high - low) / 100:
+        whole, code, found = Piecewise(self.given.domain.names.index(self.time)), "", list[Fit]()
+        start, length, problem, warm = low, (high - low) / 4, replace(self.given, exact=None), None
+        while start < high and self.clock.used < 0.95 and length > (high - low) / 50:
             end = high if high - start < 1.3 * length else start + length
             piece = window(problem, self.time, start, end, whole.models[-1] if found else None)
-            share = self.clock.part(0.9 * (end - start) / (high - start))
-            new = _Solver(piece, share, self.seed, self.device, marches=False).solve()
-            self.clock.take_back(share)
-            if not new.error_estimate < BAD / 5:
+            share = self.clock.part(min(0.9, 1.2 * (end - start) / (high - start)))
+            one = Solver(piece, share, self.seed, self.device, window=True, without=self.left_out, start=warm)
+            new = one.solve()
+            self.clock.count(share.done)
+            assert new.error_estimate is not None
+            if not new.error_estimate < BAD / 2:
                 length = (end - start) / 2
                 continue
+            warm = (one.start[0], max(FIRST, one.start[1] // 2))
             whole.append(start, new.model)
             found.append(new)
-            before = "whole.models[-1]" if code else "None"
-            code += f"problem = window(given, {self.time!r}, {start:.17g}, {end:.17g}, {before})\n{new.recipe}"
-            code += f"whole.append({start:.17g}, run.model)\n\n"
-            start, length = end, length * (1.5 if new.error_estimate < BAD / 500 else 1.0)
-        estimate = sum(one.error_estimate for one in found)
+            code += f"\nproblem = window(given, {self.time!r}, {start:.17g}, {end:.17g}, {'model' if len(found) > 1 else None})\n"
+            code += f"{new.recipe}\nwhole.append({start:.17g}, model)\n"
+            start, length = end, length * (1.5 if new.error_estimate < GOOD_ENOUGH * 10 else 1.0)
+        estimate = sum(one.error_estimate or 0.0 for one in found)
         if start >= high and estimate < self.estimate:
-            run = replace(found[-1], model=whole, problem=self.given, history=joined(found))
             head = f"given, whole = problem, Piecewise({whole.axis})\n"
-            self.best, self.estimate = self.candidate(run, head + code + "run = replace(run, model=whole)\n"), estimate
-            self.marched = True
+            new_best = self.candidate(whole, self.problem, f"{head}{code}model, problem = whole, given\n", run=found[-1])
+            self.best, self.estimate = new_best, estimate
+            self.seen.append((self.clock.spent, new_best.loss))
 
     # --- the end
 
-    def settled(self) -> bool:
-        """Whether the loss of a linear problem stays where it is, with more and more waves."""
-        return len(self.losses) > 2 and self.losses[-1] > 0.9 * self.losses[-3]
-
-    def largest_term(self) -> str:
-        """The name of the term that has most of the loss."""
+    def doubts(self) -> list[str]:
+        """What must be said of the solution, and larger estimates where it is wrong."""
         assert self.best is not None
-        with torch.no_grad():
-            terms = Objective(self.best.run.model, self.best.run.problem, self.judged).terms().tolist()
-        sizes = {name: weight * term for (name, weight), term in zip(self.weights.items(), terms, strict=True)}
-        return max(sizes, key=lambda name: sizes[name])
-
-    def result(self) -> Solution:
-        best = self.best
-        assert best is not None
-        run, problem = best.run, self.given
-        if problem.unknowns:
-            problem = replace(problem, unknowns=run.unknowns)
-        said = list(run.warnings)
         if self.amplified > LOST:
             self.estimate = max(self.estimate, 1.0)
-            said.append(
+            return [
                 "The conditions do not determine one solution: functions that satisfy all equations and conditions can be "
                 "added to it. Add a condition, such as a value at a point."
-            )
-        elif self.explodes:
+            ]
+        if self.explodes:
             self.estimate = max(self.estimate, 1.0)
-            said.append(
+            return [
                 f"The problem is ill-posed forward in {self.time}: a wave grows the faster the shorter it is, so that data "
                 f"with the smallest error have another solution. See whether the sign of the derivative in {self.time} is right."
-            )
-        elif self.linear and self.settled() and self.estimate > BAD / 10:
+            ]
+        if self.linear and self.settled() and self.estimate > BAD / 4:
             self.estimate *= 10  # what stays in the loss is an error of data, and so of the fields
-            worst = self.largest_term()
-            said.append(
-                f"With more and more waves the loss stays at {best.loss:.1e}, most of it in {worst!r}: either conditions "
+            blocks = linearized(self.best.problem, self.best.model, self.judged, self.weights, self.best.problem.unknowns)
+            sizes = [block.weight * float(block.residual.square().sum()) for block in blocks]
+            worst = blocks[int(np.argmax(sizes))].name
+            return [
+                f"With more and more waves the loss stays at {self.best.loss:.1e}, most of it in {worst!r}: either conditions "
                 "contradict each other, so that no function satisfies them all, or the solution has details that these waves "
                 "do not show."
-            )
-        elif not self.estimate < BAD:
-            said.append(
+            ]
+        if not self.estimate < BAD:
+            return [
                 f"The problem is not solved: the estimated error is {self.estimate:.0%}. Give it more seconds, and see whether "
                 "it is well-posed: small changes of its data must not change the solution much."
-            )
-        good = self.estimate < GOOD
-        stopped = (
-            f"the estimated error is below {GOOD:g}" if good
-            else "more waves do not lower the loss any more" if self.settled()
-            else f"{self.clock.seconds:g} s leave no time for the next stage"
+            ]
+        return []
+
+    def result(self) -> Fit:
+        best, doubts = self.best, self.doubts()
+        assert best is not None
+        problem = replace(self.given, unknowns=best.problem.unknowns) if self.given.unknowns else self.given
+        good = self.estimate < self.good
+        stopped = f"the estimated error is below {self.good:g}" if good else "no more time, or nothing that helps"
+        times, losses = zip(*self.seen, strict=True)
+        history = {"step": np.arange(1, len(losses) + 1), "seconds": np.array(times), "loss": np.array(losses)}
+        error = relative_error(best.model, problem) if problem.exact is not None else None
+        return Fit(
+            best.model, problem, error, history, dict(best.problem.unknowns), self.clock.spent, stopped,
+            Status.CONVERGED if good else Status.SECONDS, doubts, error_estimate=self.estimate, recipe=self.header() + best.code,
         )  # fmt: skip
-        error = relative_error(run.model, problem) if problem.exact is not None else None
-        return Solution(
-            run.model, problem, error, run.history, run.unknowns, time.perf_counter() - self.clock.begin, stopped,
-            Status.CONVERGED if good else Status.SECONDS, said, scales=run.scales,
-            error_estimate=self.estimate, recipe=Recipe(self.header + best.code),
-        )  # fmt: skip
 
-
-def _header(ties: dict[str, str], weights: dict[str, float], linear: bool) -> str:
-    lines = [
-        "from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit",
-        "from pinnedu.recipe import Continued, Corrected, waves, widened, window, without",
-        "from pinnedu.trainers.composite import Piecewise",
-        "from dataclasses import replace",
-        "",
-    ]
-    if ties:
-        lines += [f"# The model is periodic in {', '.join(ties.values())}, so these conditions hold."]
-        lines += [f"problem = without(problem, {', '.join(map(repr, ties))})"]
-    lines += ["# By the trace of the tangent kernel: each term counts as the error of the fields that it stands for."]
-    lines += [f"weights = {{{', '.join(f'{name!r}: {weight:g}' for name, weight in weights.items())}}}"]
-    if linear:
-        lines += ["# The problem is linear: one step with waves of fixed frequencies is the least-squares solution."]
-    return "\n".join(lines) + "\n"
-
-
-def _call(optimizer: str, points: Points, seed: int, rest: str) -> str:
-    """A call of ``fit`` in the words of the recipe."""
-    adaptive = f", adaptive={points.adaptive}" if points.adaptive else ""
-    drawn = f"Points({points.interior}, {points.conditions}, {points.method!r}, resample={points.resample}{adaptive})"
-    return (
-        f"run = fit(model, problem, optimizer={optimizer}, weights=weights, seed={seed}, {rest},\n"
-        f"          points={drawn})\n"
-    )
+    def header(self) -> str:
+        """What was seen of the problem, as the beginning of the program."""
+        ties = look.periodic_coordinates(self.given)
+        lines = [] if self.window else [HEAD]
+        if ties:
+            lines.append(f"# The model is periodic in {', '.join(ties.values())}, so these conditions hold.\n")
+            lines.append(f"problem = without(problem, {', '.join(map(repr, ties))})\n")
+        lines.append("# By the trace of the tangent kernel: each term counts as the error of the fields that it stands for.\n")
+        lines.append(f"weights = {{{', '.join(f'{name!r}: {weight:g}' for name, weight in self.weights.items())}}}\n")
+        return "".join(lines)

@@ -46,6 +46,18 @@ class Piecewise(nn.Module):
         return sum((turn == k).to(where) * model(points) for k, model in enumerate(self.models))
 
 
+class Corrected(nn.Module):
+    """A model, which stays as it is, and a correction: base(x) + correction(x)."""
+
+    def __init__(self, base: nn.Module, correction: nn.Module) -> None:
+        super().__init__()
+        self.base, self.correction = base.requires_grad_(False), correction
+
+    def forward(self, points: Tensor) -> Tensor:
+        total: Tensor = self.base(points) + self.correction(points)
+        return total
+
+
 class Blend(nn.Module):
     r"""A partition of unity times models: u(x) = sum_i w_i(x) u_i(x), with sum_i w_i(x) = 1.
 

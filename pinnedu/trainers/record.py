@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pinnedu.blueprints import blueprint, built
 from pinnedu.checks import require, shown
 from pinnedu.derivatives import Engine
 from pinnedu.files import packed, unpacked, write_whole
@@ -22,6 +21,7 @@ from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
 from pinnedu.scales import Scales
 from pinnedu.trainers.asked import points_of, quantity
+from pinnedu.trainers.blueprints import blueprint, built
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.uncertainty import Posterior, check_question
 
@@ -77,6 +77,10 @@ class Fit:
         What was scaled to be near 1 in training.
     weights : dict of term to float
         Of the terms in the loss of the last step.
+    error_estimate : float, or None
+        Of the relative error, made by :func:`pinnedu.solve` without the exact solution.
+    recipe : str
+        What :func:`pinnedu.solve` chose, as a program that gives the same model.
     """
 
     model: nn.Module
@@ -90,6 +94,8 @@ class Fit:
     warnings: list[str]
     scales: Scales = field(default_factory=Scales, kw_only=True)
     weights: dict[str, float] = field(default_factory=dict, kw_only=True)
+    error_estimate: float | None = field(default=None, kw_only=True)
+    recipe: str = field(default="", kw_only=True)
 
     @property
     def loss(self) -> float:
@@ -107,7 +113,8 @@ class Fit:
     def __repr__(self) -> str:
         error = "unknown" if self.error is None else f"{self.error:.2e}"
         found = "".join(f", {name}={value:.4g}" for name, value in self.unknowns.items())
-        return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}, {self.stopped})"
+        estimate = "" if self.error_estimate is None else f", error_estimate={self.error_estimate:.1e}"
+        return f"Fit(error={error}, loss={self.loss:.2e}, steps={len(self.history['step'])}{found}{estimate}, {self.stopped})"
 
     def residuals(self, points: Tensor | Sample, derivatives: str | Engine = "taylor") -> dict[str, Tensor]:
         """What the model leaves of each equation, with the unknowns as they were found: see :meth:`Problem.residuals`."""
@@ -232,6 +239,8 @@ class Fit:
             "warnings": list(self.warnings),
             "scales": self.scales.content(),
             "loss weights": dict(self.weights),
+            "error_estimate": self.error_estimate,
+            "recipe": self.recipe,
         }
         try:
             write_whole(Path(path), packed(content, FORMAT))
@@ -295,6 +304,8 @@ class Fit:
             found["warnings"],
             scales=Scales.of(found.get("scales")),
             weights=found.get("loss weights", {}),
+            error_estimate=found.get("error_estimate"),
+            recipe=found.get("recipe", ""),
         )
 
 

@@ -48,7 +48,7 @@ class Staged(Fit):
 
 
 def curriculum(
-    model: nn.Module, problems: Sequence[Problem], *, optimizer: Any, steps: int | Sequence[int], **options: Any
+    model: nn.Module, problems: Sequence[Problem], *, optimizer: Any, steps: int | Sequence[int] | None = None, **options: Any
 ) -> Staged:
     """Train one model on a row of problems, from easy to hard, each from the weights reached before.
 
@@ -61,7 +61,7 @@ def curriculum(
     optimizer : optimizer or factory of a torch optimizer
         Starts anew for each problem.
     steps : int or sequence of int
-        For each problem, or one number for all.
+        For each problem, or one number for all. It may be left out where ``seconds`` is given, for each problem too.
     **options
         Of :func:`fit`, for each problem. A checkpoint gets a file for each.
 
@@ -106,7 +106,7 @@ def march(
     windows: int | Sequence[float] = 2,
     *,
     optimizer: Any,
-    steps: int | Sequence[int],
+    steps: int | Sequence[int] | None = None,
     overlap: float = 0.0,
     time: str = "t",
     seed: int | None = None,
@@ -127,7 +127,8 @@ def march(
     windows : int or sequence of float
         How many windows of one length, or the times between windows.
     optimizer, steps
-        As for :func:`fit`, for each window; ``steps`` may be a sequence.
+        As for :func:`fit`, for each window; ``steps`` may be a sequence, and be left out where ``seconds`` is given, for each
+        window too.
     overlap : float
         Each window but the first starts earlier, by this share of the length of the one before it. There the
         one before is held by the equation on both sides. At every time the last window that has begun answers.
@@ -358,7 +359,7 @@ def _follow(
     count: int,
     what: str,
     optimizer: Any,
-    steps: int | Sequence[int],
+    steps: int | Sequence[int] | None,
     options: dict[str, Any],
     seed: int | None = None,
 ) -> tuple[list[Fit], str, Status]:

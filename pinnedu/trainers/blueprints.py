@@ -19,6 +19,7 @@ from pinnedu.models import (
 )
 from pinnedu.networks import Networks
 from pinnedu.problem import Problem
+from pinnedu.trainers.composite import Corrected, Piecewise
 
 Blueprint = dict[str, Any]
 NETWORKS: dict[str, type[MLP]] = {"MLP": MLP, "ModifiedMLP": ModifiedMLP}
@@ -29,6 +30,12 @@ def blueprint(model: nn.Module) -> Blueprint | None:
     if type(model) is Networks:
         plans = {name: blueprint(network) for name, network in model.networks.items()}
         return None if None in plans.values() or len(model.functions) else {"network": "Networks", "networks": plans}
+    if isinstance(model, Corrected):
+        parts = [blueprint(model.base), blueprint(model.correction)]
+        return {"network": "Corrected", "parts": parts} if all(parts) else None
+    if isinstance(model, Piecewise):
+        parts = [blueprint(piece) for piece in model.models]
+        return {"network": "Piecewise", "axis": model.axis, "starts": model.starts, "parts": parts} if all(parts) else None
     if type(model) not in NETWORKS.values():
         return None
     assert isinstance(model, MLP)
@@ -55,6 +62,15 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     if plan["network"] == "Networks":
         parts: dict[str, Any] = {name: built(part, problem) for name, part in plan["networks"].items()}
         return Networks(problem, **parts)
+    if "parts" in plan:
+        pieces = [built(part, problem) for part in plan["parts"]]
+        assert all(piece is not None for piece in pieces)
+        if plan["network"] == "Corrected":
+            return Corrected(*pieces)  # type: ignore[arg-type]
+        whole = Piecewise(plan["axis"])
+        for start, piece in zip(plan["starts"], pieces, strict=True):
+            whole.append(start, piece)  # type: ignore[arg-type]
+        return whole
     what = plan["embedding"]
     embedding: nn.Module | None
     if what["kind"] == "Normalize":
