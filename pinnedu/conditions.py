@@ -164,6 +164,13 @@ class On(Condition):
         return tuple(f"n.{name}" for name in domain.names) if self.normal else ()
 
     def check(self, name: str, scope: Scope) -> None:
+        for coordinate in self.fixed:
+            if coordinate not in scope.domain.names:
+                raise ValueError(
+                    f"The condition {name!r} names {coordinate!r}, but the coordinates are {', '.join(scope.domain.names)}. A curve "
+                    "is a part, such as On(Ball((0, 0), 0.3).part('boundary'), equation=...), and points of your own are "
+                    "At(points, equation=...)."
+                )
         part = self.set(scope.domain, f"The condition {name!r}")
         if self.normal:
             if "n" in scope.names:
