@@ -11,7 +11,6 @@ from scipy.special import roots_gegenbauer, roots_jacobi
 from torch import Tensor
 
 from pinnedu.checks import as_number, is_whole, one_of, require, shown
-from pinnedu.device import check_dtype, move
 from pinnedu.domain import Part, check_coordinate
 from pinnedu.product import RULES, MappedShape
 from pinnedu.sampling import check_nodes, check_sampling, unit_points

@@ -167,8 +167,8 @@ class On(Condition):
         for coordinate in self.fixed:
             if coordinate not in scope.domain.names:
                 raise ValueError(
-                    f"The condition {name!r} names {coordinate!r}, but the coordinates are {', '.join(scope.domain.names)}. A curve "
-                    "is a part, such as On(Ball((0, 0), 0.3).part('boundary'), equation=...), and points of your own are "
+                    f"The condition {name!r} names {coordinate!r}, but the coordinates are {', '.join(scope.domain.names)}. A "
+                    "curve is a part, such as On(Ball((0, 0), 0.3).part('boundary'), equation=...), and points of your own are "
                     "At(points, equation=...)."
                 )
         part = self.set(scope.domain, f"The condition {name!r}")

@@ -26,11 +26,11 @@ class CornerFunction:
 
     theta runs through the region, from the edge behind the corner (the region lies to the left of its edges) to the one before
     it, at the opening angle w, and a = k pi / w. Where the slope vanishes on both edges it is r^a cos(a theta); where the value
-    does on one and the slope on the other, a = (k - 1/2) pi / w. For w > pi its slope is infinite at the corner if k = 1, and no smooth
-    function comes near it. Every solution of Poisson's equation has some of it there: see :class:`Enriched`.
+    does on one and the slope on the other, a = (k - 1/2) pi / w. For w > pi its slope is infinite at the corner if k = 1, and
+    no smooth function comes near it. Every solution of Poisson's equation has some of it there: see :class:`Enriched`.
 
-    In a corner whose a is a whole number it is a polynomial, and the singular part, which a load brings there, has a logarithm: with
-    ``log=True`` the function is Im(z^a log z) = r^a (log r sin(a theta) + theta cos(a theta)), or the real part. It is harmonic,
+    In a corner whose a is a whole number it is a polynomial, and the singular part, which a load brings there, has a
+    logarithm: with ``log=True`` the function is Im(z^a log z) = r^a (log r sin(a theta) + theta cos(a theta)), or the real part. It is harmonic,
     too, and on the edges it is a multiple of r^a, which is smooth.
 
     Parameters

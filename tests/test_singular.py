@@ -11,7 +11,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinnedu import MLP, Box, CornerFunction, Enriched, FourierFeatures, GaussNewton, On, Points, Problem, Region, fit, problems
+from pinnedu import (
+    MLP,
+    Box,
+    CornerFunction,
+    Enriched,
+    FourierFeatures,
+    GaussNewton,
+    On,
+    Points,
+    Problem,
+    Region,
+    fit,
+    problems,
+)
 from pinnedu.jacobian import jacobian
 from pinnedu.reference import l_shape
 
@@ -29,11 +42,11 @@ def sector(angle, turn, x, y):
 
 
 ANGLES = st.floats(0.3, 5.9)
+PAIRS = [("value", "value"), ("slope", "slope"), ("value", "slope"), ("slope", "value")]
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
-@given(ANGLES, st.floats(-7, 7), st.sampled_from([("value", "value"), ("slope", "slope"), ("value", "slope"), ("slope", "value")]),
-       st.integers(1, 3), st.booleans())  # fmt: skip
+@given(ANGLES, st.floats(-7, 7), st.sampled_from(PAIRS), st.integers(1, 3), st.booleans())
 def test_what_every_corner_function_does(angle, turn, edges, order, log):
     region = sector(angle, turn, 0.4, -1.2)
     corner = CornerFunction(region, (0.4, -1.2), order, edges, log=log)
@@ -99,7 +112,8 @@ def test_the_fast_jacobian_has_the_strengths():
 
 def test_functions_by_coordinates_for_one_of_two_fields():
     problem = Problem(Box(x=(0, 1)), {"e": lambda a, b: a.x + b.x}, fields=("a", "b"))
-    model = Enriched(MLP(problem, (4,), seed=0), problem, b={"layer": lambda x: torch.exp(-x), "ramp": lambda points: points[:, 0]})
+    added = {"layer": lambda x: torch.exp(-x), "ramp": lambda points: points[:, 0]}
+    model = Enriched(MLP(problem, (4,), seed=0), problem, b=added)
     with torch.no_grad():
         model.amplitudes["b"].weight.copy_(torch.tensor([[2.0, -3.0]]))
     x = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
@@ -128,7 +142,7 @@ NET = MLP(PROBLEM, (4,), seed=0)
         (lambda: Enriched(NET, PROBLEM, u={}), "at least one"),
         (lambda: Enriched(NET, PROBLEM, u={"c": lambda t: t}), "asks for 't'"),
         (lambda: Enriched(NET, PROBLEM, u={"c": 1.0}), "must be a function"),
-        (lambda: Enriched(NET, PROBLEM, u={"c": lambda points: points})(torch.zeros(3, 2, dtype=torch.float64)), "one number a point"),
+        (lambda: Enriched(NET, PROBLEM, u={"c": lambda points: points})(L.sample(3)), "one number a point"),
         (lambda: Enriched(None, PROBLEM, u={"c": lambda x: x}), "The model"),
     ],
 )

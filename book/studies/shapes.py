@@ -1,15 +1,15 @@
 """Shapes with holes and corners under one recipe: waves, and what each hole and each corner adds to them.
 
-The model is a network whose hidden layer is drawn once and kept: plane waves cos(b x) and sin(b x) with normal b. n waves resolve
-lengths of about L / n^(1/2), so their spread is 2 n^(1/2) / L, L the longest side of the box around the shape. Enriched, it has
-besides: at each hole log r and powers of 1 / r about its center; at each corner of a polygon its singular function, with a logarithm
-where the corner is a right angle. Linear problems are solved by one step of Gauss-Newton, that is by least squares.
+The model is a network whose hidden layer is drawn once and kept: plane waves cos(b x) and sin(b x) with normal b. n waves
+resolve lengths of about L / n^(1/2), so their spread is 2 n^(1/2) / L, L the longest side of the box around the shape.
+Enriched, it has besides: at each hole log r and powers of 1 / r about its center; at each corner of a polygon its singular
+function, with a logarithm where the corner is a right angle. Linear problems are solved by one step of Gauss-Newton, that is
+by least squares.
 """
 
 import math
 
 import numpy as np
-import shapely
 import torch
 
 from pinnedu import (
@@ -22,13 +22,10 @@ from pinnedu import (
     On,
     Points,
     Problem,
-    Region,
     fit,
-    problems,
 )
 from pinnedu.problems import GALLERY
 from pinnedu.recipe import waves
-from pinnedu.reference import l_shape as membrane
 from pinnedu.reference import laplace_holes as plate
 from pinnedu.reference import screened_poisson as ions
 from pinnedu.studies import Claim, Study
@@ -128,7 +125,7 @@ def run(problem, model, waves_, weight, seed, steps=1):
         optimizer=GaussNewton(damping=1e-12, acceleration=0),
         steps=steps,
         points=Points(5 * waves_, max(200, 5 * waves_ // 6), "sobol", resample=0),
-        weights={name: 1.0 for name in made.equations} | {name: weight for name in made.conditions},
+        weights={name: 1.0 for name in made.equations} | {name: weight for name in made.conditions},  # noqa: C420
         seed=seed,
         device="cpu",
         progress=False,
@@ -167,7 +164,7 @@ CLAIMS = [
     ),
     Claim(
         "corner",
-        "The singular solution of the L is found to 1e-2 by smooth waves, and to 1e-5 with the corner's function added, in every run.",
+        "The singular solution of the L is found to 1e-2 by smooth waves, and to 1e-5 with the corner's function, in every run.",
         lambda results: (
             errors(results, problem="l_shape_singular", model="waves").max() < 1e-2
             and errors(results, problem="l_shape_singular", model="enriched").max() < 1e-5
@@ -193,8 +190,8 @@ CLAIMS = [
     ),
     Claim(
         "paradox",
-        "On the L, a larger weight of the boundary makes smooth waves worse: the error at 10^4 is over twice that at 100, and that "
-        "with exact boundary values is over twice that again, in every run.",
+        "On the L, a larger weight of the boundary makes smooth waves worse: the error at 10^4 is over twice that at 100, and "
+        "that with exact boundary values is over twice that again, in every run.",
         lambda results: all(
             2 * errors(results, problem="l_shape", seed=seed, **better)[0]
             < errors(results, problem="l_shape", seed=seed, **worse)[0]
