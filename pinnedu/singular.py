@@ -30,8 +30,8 @@ class CornerFunction:
     no smooth function comes near it. Every solution of Poisson's equation has some of it there: see :class:`Enriched`.
 
     In a corner whose a is a whole number it is a polynomial, and the singular part, which a load brings there, has a
-    logarithm: with ``log=True`` the function is Im(z^a log z) = r^a (log r sin(a theta) + theta cos(a theta)), or the real part. It is harmonic,
-    too, and on the edges it is a multiple of r^a, which is smooth.
+    logarithm: with ``log=True`` the function is Im(z^a log z) = r^a (log r sin(a theta) + theta cos(a theta)), or the real
+    part. It is harmonic, too, and on the edges it is a multiple of r^a, which is smooth.
 
     Parameters
     ----------
