@@ -28,6 +28,7 @@ _HOMES = {
     "pinnedu.networks": ("Networks",),
     "pinnedu.recipe": ("solve",),
     "pinnedu.scales": ("Scales",),
+    "pinnedu.singular": ("CornerFunction", "Enriched"),
     "pinnedu.sweeps": ("Trial", "sweep"),
     "pinnedu.trainers": (
         *("KFAC", "LBFGS", "SOAP", "SPRING", "Adam", "GaussNewton", "GaussNewtonCG", "GradientDescent", "Muon"),
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from pinnedu.region import Region
     from pinnedu.sampling import Points
     from pinnedu.scales import Scales
+    from pinnedu.singular import CornerFunction, Enriched
     from pinnedu.sweeps import Trial, sweep
     from pinnedu.theory.diagnosis import Diagnosis, diagnose
     from pinnedu.trainers import (

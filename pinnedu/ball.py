@@ -11,13 +11,12 @@ from scipy.special import roots_gegenbauer, roots_jacobi
 from torch import Tensor
 
 from pinnedu.checks import as_number, is_whole, one_of, require, shown
-from pinnedu.device import check_dtype, move
 from pinnedu.domain import Part, check_coordinate
-from pinnedu.product import RULES, Shape
+from pinnedu.product import RULES, MappedShape
 from pinnedu.sampling import check_nodes, check_sampling, unit_points
 
 
-class Ball(Shape):
+class Ball(MappedShape):
     """All points within a radius of a center. The one part of its boundary is the sphere, "boundary".
 
     Parameters
@@ -86,25 +85,11 @@ class Ball(Shape):
         """How far each point lies outside, shape (N,)."""
         return (torch.linalg.norm(points - self.center.to(points), dim=1) - self.radius).clamp_min(0)
 
-    def sample(
-        self,
-        n: int,
-        method: str = "uniform",
-        *,
-        generator: torch.Generator | None = None,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        """Draw points, uniform in the ball: a ball has no regular grid.
-
-        A normal vector has a uniform direction, and the share r^d of the volume lies within the share r of the radius.
-        """
-        check_sampling(n, method, generator)
-        check_dtype(dtype)
-        return move(self.unfold(self._cube(n, self.cube, method, generator)), device, dtype)
+    def _grid(self, n: int, generator: torch.Generator | None) -> Tensor:
+        raise ValueError("A ball has no regular grid: draw points as uniform, latin or sobol.")
 
     @property
-    def cube(self) -> int:  # type: ignore[override]
+    def cube(self) -> int:
         """One coordinate for the radius, d for the direction."""
         return self.dim + 1
 
@@ -112,13 +97,6 @@ class Ball(Shape):
         """Points of the unit cube (N, d + 1) as points of the ball."""
         unit = unit.clamp(1e-16, 1 - 1e-16)
         return self.center + self.radius * (unit[:, :1] ** (1 / self.dim) * _directions(unit[:, 1:]))
-
-    @staticmethod
-    def _cube(n: int, dim: int, method: str, generator: torch.Generator | None) -> Tensor:
-        """Points inside the unit cube, (n, dim)."""
-        if method == "grid":
-            raise ValueError("A ball has no regular grid: draw points as uniform, latin or sobol.")
-        return unit_points(n, dim, method, generator).clamp(1e-16, 1 - 1e-16)
 
     def quadrature(
         self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None
@@ -159,7 +137,9 @@ class Sphere:
             angles = 2 * math.pi * (torch.arange(n, dtype=torch.float64) + 0.5) / n
             normals = torch.stack([torch.cos(angles), torch.sin(angles)], dim=1)
         else:
-            normals = _directions(ball._cube(n, ball.dim, method, generator))
+            if method == "grid":
+                ball._grid(n, generator)
+            normals = _directions(unit_points(n, ball.dim, method, generator))
         return ball.center + ball.radius * normals, normals
 
     def quadrature(
@@ -182,7 +162,7 @@ def _numbered(dim: int) -> list[str]:
 
 def _directions(unit: Tensor) -> Tensor:
     """Points of the unit cube as points of the unit sphere, both (n, d)."""
-    normal = torch.special.ndtri(unit)
+    normal = torch.special.ndtri(unit.clamp(1e-16, 1 - 1e-16))
     return normal / torch.linalg.norm(normal, dim=1, keepdim=True)
 
 

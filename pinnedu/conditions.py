@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -61,8 +62,9 @@ def check_signature(name: str, function: Any, available: Sequence[str]) -> None:
 class Condition(Protocol):
     """An equation on a set other than the interior.
 
-    A condition of one's own inherits from this class, or has all that it has. ``paired`` and ``whole`` say which points
-    belong together: none, point n of the first half and point n of the second, or all.
+    A condition of one's own inherits from this class and says ``check``, ``points``, ``blocks`` and ``quadrature``, or it has all
+    that this class has. ``paired`` and ``whole`` say which points belong together: none, point n of the first half and point n of
+    the second, or all.
     """
 
     paired: bool = False
@@ -78,21 +80,21 @@ class Condition(Protocol):
         """Names of the columns of data behind the coordinates of its points."""
         return ()
 
+    @abstractmethod
     def check(self, name: str, scope: Scope) -> None:
         """Raise ValueError where the condition does not fit the problem."""
-        raise NotImplementedError
 
+    @abstractmethod
     def points(self, name: str, domain: Domain, points: Points, generator: torch.Generator | None) -> Tensor:
         """Draw the set's points, shape (N, d), with its columns of data behind the coordinates."""
-        raise NotImplementedError
 
+    @abstractmethod
     def blocks(self, name: str, arguments: Arguments, data: Tensor, scope: Scope) -> list[Tensor]:
         """Residuals on those points, each of shape (N,), or (N / 2,) where they are paired, or (1,) where whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quadrature(self, name: str, domain: Domain, n: int) -> tuple[Tensor, Tensor]:
         """Points with their columns, and one weight for each residual, for the integral over the set."""
-        raise NotImplementedError
 
     def restrict(self, domain: Domain) -> Condition | None:
         """The same condition on a smaller domain; None where nothing of it is left."""
@@ -162,6 +164,13 @@ class On(Condition):
         return tuple(f"n.{name}" for name in domain.names) if self.normal else ()
 
     def check(self, name: str, scope: Scope) -> None:
+        for coordinate in self.fixed:
+            if coordinate not in scope.domain.names:
+                raise ValueError(
+                    f"The condition {name!r} names {coordinate!r}, but the coordinates are {', '.join(scope.domain.names)}. A "
+                    "curve is a part, such as On(Ball((0, 0), 0.3).part('boundary'), equation=...), and points of your own are "
+                    "At(points, equation=...)."
+                )
         part = self.set(scope.domain, f"The condition {name!r}")
         if self.normal:
             if "n" in scope.names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Protocol, runtime_checkable
@@ -48,26 +49,28 @@ class Domain(Protocol):
     """Where the equations of a problem hold.
 
     A shape of one's own inherits from this class and says ``bounds``, ``measure``, ``parts``, ``contains``, ``sample``
-    and, where there is one, ``quadrature``. All else follows.
+    and, where there is one, ``quadrature``. All else follows. Inheriting from :class:`Shape`, it says ``_draw`` in place of
+    ``sample``, and can be a factor of a product.
     """
 
     bounds: Mapping[str, tuple[float, float]]
     """The smallest box around it: coordinates in the order of a point's columns, each with (low, high)."""
 
     @property
+    @abstractmethod
     def measure(self) -> float:
         """Its length, area or volume."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def parts(self) -> Mapping[str, Part]:
         """The named pieces of its boundary; "boundary" is all of it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def contains(self, points: Tensor, slack: float = 1e-9) -> Tensor:
         """Which points (N, d) lie in the closed domain, up to ``slack`` times its lengths: bool, shape (N,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sample(
         self,
         n: int,
@@ -78,7 +81,6 @@ class Domain(Protocol):
         dtype: torch.dtype = torch.float64,
     ) -> Tensor:
         """Draw points in the domain, (n, d); on the CPU in float64, then moved: a seed means the same everywhere."""
-        raise NotImplementedError
 
     def quadrature(
         self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None

@@ -218,18 +218,8 @@ class PointCloud(Shape):
         inside = self.points[~self.rim]
         return inside[chosen(n, len(inside), generator)]
 
-    def sample(
-        self,
-        n: int,
-        method: str = "uniform",
-        *,
-        generator: torch.Generator | None = None,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float64,
-    ) -> Tensor:
-        """Choose points of the cloud that lie inside; more than there are come again."""
-        method = "uniform" if method == "grid" else method
-        return super().sample(n, method, generator=generator, device=device, dtype=dtype)
+    def _grid(self, n: int, generator: torch.Generator | None) -> Tensor:
+        return self._draw(n, "uniform", generator)
 
     def quadrature(
         self, n: int, rule: str = "gauss-legendre", *, generator: torch.Generator | None = None

@@ -94,6 +94,9 @@ class Problem:
             if isinstance(condition, type) or not callable(getattr(condition, "check", None)):
                 raise ValueError(f"The condition {name!r} must be On, Periodic, At, Observed or Integral, "
                                  f"not {shown(condition)}.")
+            missing = [what for what in dir(Condition) if not what.startswith("_") and not hasattr(condition, what)]
+            if missing:
+                raise ValueError(f"The condition {name!r} has no {', '.join(missing)}: let it inherit from Condition.")
             condition.check(name, self.scope)
         for name, guess in self.unknowns.items():
             good = abs(as_number(guess)) < float("inf")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -21,16 +22,16 @@ RULES = ("gauss-legendre", "monte-carlo", "sobol")
 class Shape(Domain):
     """A domain that is no box, with what such domains share: products, grids, random rules.
 
-    A shape says where a point of the unit cube lies in it (``cube``, the number of coordinates of that point, and
-    ``unfold``), or it draws by itself.
+    A shape says how it draws its points, ``_draw``; where a map of the unit cube does, it is a :class:`MappedShape`.
     """
 
-    cube: int = 0
-    """The dimension of the unit cube that ``unfold`` takes, 0 where there is no such map."""
+    @abstractmethod
+    def _draw(self, n: int, method: str, generator: torch.Generator | None) -> Tensor:
+        """Draw points by a method other than "grid", float64 on the CPU, (n, d)."""
 
-    def unfold(self, unit: Tensor) -> Tensor:
-        """Points of the unit cube (N, cube) as points of the shape, equal volumes to equal volumes."""
-        raise NotImplementedError
+    def _grid(self, n: int, generator: torch.Generator | None) -> Tensor:
+        """The points of the method "grid", (n, d)."""
+        return grid_inside(self, n)
 
     def __mul__(self, other: Domain) -> Product:
         return Product(self, other) if isinstance(other, Domain) else NotImplemented
@@ -50,17 +51,30 @@ class Shape(Domain):
         """Draw points, see :meth:`Domain.sample`; "grid" are cell centers of a regular grid that lie in the shape."""
         check_sampling(n, method, generator)
         check_dtype(dtype)
-        points = grid_inside(self, n) if method == "grid" else self._draw(n, method, generator)
+        points = self._grid(n, generator) if method == "grid" else self._draw(n, method, generator)
         return move(points, device, dtype)
-
-    def _draw(self, n: int, method: str, generator: torch.Generator | None) -> Tensor:
-        return self.unfold(unit_points(n, self.cube, method, generator))
 
     def _random_rule(self, n: int, rule: str, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         """Random nodes with equal weights."""
         check_count(n)
         points = self.sample(n, "uniform" if rule == "monte-carlo" else rule, generator=generator)
         return points, torch.full((len(points),), self.measure / len(points), dtype=torch.float64)
+
+
+class MappedShape(Shape):
+    """A shape that is the image of a unit cube: ``cube`` is the cube's dimension, and ``unfold`` the map."""
+
+    @property
+    @abstractmethod
+    def cube(self) -> int:
+        """The dimension of the unit cube."""
+
+    @abstractmethod
+    def unfold(self, unit: Tensor) -> Tensor:
+        """Points of the unit cube (N, cube) as points of the shape, equal volumes to equal volumes."""
+
+    def _draw(self, n: int, method: str, generator: torch.Generator | None) -> Tensor:
+        return self.unfold(unit_points(n, self.cube, method, generator))
 
 
 def grid_inside(domain: Domain, n: int) -> Tensor:
@@ -267,7 +281,7 @@ def _map(domain: Domain) -> tuple[int, Callable[[Tensor], Tensor]] | None:
     if isinstance(domain, Box):
         low, length = domain.low, domain.high - domain.low
         return domain.dim, lambda unit: low + unit * length
-    return (domain.cube, domain.unfold) if isinstance(domain, Shape) and domain.cube else None
+    return (domain.cube, domain.unfold) if isinstance(domain, MappedShape) else None
 
 
 def outer(rules: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -19,13 +19,13 @@ from pinnedu.checks import as_number, named, one_of, reason, require, shown, who
 from pinnedu.conditions import check_signature
 from pinnedu.domain import Part, check_coordinate
 from pinnedu.equations import by_name, run
-from pinnedu.product import RULES, Shape
+from pinnedu.product import RULES, MappedShape
 from pinnedu.sampling import MOST_NODES, check_sampling, unit_points
 
 Array = NDArray[np.float64]
 
 
-class Region(Shape):
+class Region(MappedShape):
     """What a shapely geometry encloses: a polygon with holes, or several that do not touch.
 
     shapely makes shapes of shapes: ``shapely.box(0, 0, 1, 1) - shapely.Point(0.5, 0.5).buffer(0.2)`` is a square with a hole.
@@ -54,7 +54,7 @@ class Region(Shape):
     >>> plate = Region(square - shapely.Point(0.5, 0.5).buffer(0.2), parts={"left": lambda x: x == 0})
     """
 
-    cube = 2
+    cube = 2  # type: ignore[assignment]
 
     def __init__(
         self, geometry: Any, x: str = "x", y: str = "y", *, parts: Mapping[str, Callable[..., Any]] | None = None
@@ -99,6 +99,21 @@ class Region(Shape):
                 edges.append(np.stack([corners[:-1], corners[1:]], axis=1))
                 rings.append(np.full(len(corners) - 1, hole if k else 0))
         return np.concatenate(edges), np.concatenate(rings)
+
+    def edges_at(self, corner: Tensor) -> tuple[Tensor, Tensor]:
+        """The ways from a corner along its two edges, (2,) each: the edge behind it, and the edge before it.
+
+        Raises
+        ------
+        ValueError
+            If the boundary has no corner there.
+        """
+        edges, _ = self._edges
+        start, end = (np.abs(edges[:, k] - corner.numpy()).max(axis=1) <= 1e-9 * self.size for k in (0, 1))
+        if not (start.any() and end.any()):
+            raise ValueError(f"{self!r} has no corner at ({float(corner[0]):g}, {float(corner[1]):g}).")
+        behind, before = edges[start.argmax()], edges[end.argmax()]
+        return torch.from_numpy(behind[1] - behind[0]), torch.from_numpy(before[0] - before[1])
 
     @cached_property
     def parts(self) -> Mapping[str, Part]:
@@ -180,26 +195,37 @@ class Region(Shape):
         """Nodes and weights, see :meth:`Domain.quadrature`.
 
         "gauss-legendre" has n^2 nodes in each triangle, and is exact for polynomials of degree 2n - 1; a triangle has
-        an edge for its apex, which Jacobi's weight (1 - s) allows for. "monte-carlo" and "sobol" are random.
+        an edge for its apex, which Jacobi's weight (1 - s) allows for. Where an edge is shorter than a tenth of the region, as
+        those of round holes are, there are as many fewer nodes along it. "monte-carlo" and "sobol" are random.
         """
         one_of(rule, RULES, "The quadrature rule on a region")
         if rule != "gauss-legendre":
             return self._random_rule(n, rule, generator)
         n = whole(n, "The nodes along each coordinate")
-        if n * n * len(self.triangles) > MOST_NODES:
+        cells, along, across = self._slender(n)
+        if int((along * across).sum()) > MOST_NODES:
             raise ValueError(
-                f"The rule with {n * n} nodes in each of {len(self.triangles)} triangles has too many nodes: take "
+                f"The rule with up to {n * n} nodes in each of {len(cells)} triangles has too many nodes: take "
                 "fewer, or the rule 'sobol', whose n counts them all."
             )
-        roots, shares = roots_jacobi(n, 0, 1)  # along the way from the apex, where the cut is as long as the way
-        along, along_shares = (roots + 1) / 2, shares / 2
-        roots, shares = np.polynomial.legendre.leggauss(n)
-        across, across_shares = (roots + 1) / 2, shares / 2
-        s, v = (torch.from_numpy(g).reshape(-1, 1) for g in np.meshgrid(along, across, indexing="ij"))
-        weights = torch.from_numpy(np.outer(along_shares, across_shares)).flatten()
-        a, b, c = (corner[:, None, :] for corner in self.triangles.unbind(dim=1))
-        nodes = a + s * ((b - a) + v * (c - b))
-        return nodes.reshape(-1, 2), (self._areas[:, None] * weights).flatten()
+        nodes, weights = [], []
+        for s_count, v_count in torch.stack([along, across], dim=1).unique(dim=0).tolist():
+            own = (along == s_count) & (across == v_count)
+            points, shares = _triangle_rule(cells[own], s_count, v_count)
+            nodes.append(points)
+            weights.append((self._areas[own, None] * shares).flatten())
+        return torch.cat(nodes), torch.cat(weights)
+
+    def _slender(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The triangles, those with a short edge turned to have it opposite their apex, and their nodes in both directions."""
+        cells = self.triangles
+        lengths = (cells.roll(-1, dims=1) - cells.roll(1, dims=1)).norm(dim=2)  # of the edge opposite each corner
+        shortest = lengths.argmin(dim=1)
+        short = lengths.amin(dim=1) < self.size / 10
+        order = (torch.arange(3) + (shortest * short)[:, None]) % 3
+        turned = cells.gather(1, order[:, :, None].expand(-1, -1, 2))
+        across, along = ((10 * n * side / self.size).ceil().clamp(1, n).long() for side in lengths.sort(dim=1).values.T[:2])
+        return turned, along, across
 
     def __or__(self, other: Region) -> Region:
         return self._combined(other, shapely.union)
@@ -274,6 +300,17 @@ class Edges:
             outward.append(self.normals[own].repeat_interleave(count, dim=0))
             weights.append((self.lengths[own, None] * shares / 2).flatten())
         return torch.cat(nodes), torch.cat(outward), torch.cat(weights)
+
+
+def _triangle_rule(triangles: Tensor, along: int, across: int) -> tuple[Tensor, Tensor]:
+    """Nodes in all triangles (T, 3, 2) one after the other, so many from the apex on and across; weights that sum to 1."""
+    roots, shares = roots_jacobi(along, 0, 1)  # along the way from the apex, where the cut is as long as the way
+    way, way_shares = (roots + 1) / 2, shares / 2
+    roots, shares = np.polynomial.legendre.leggauss(across)
+    s, v = (torch.from_numpy(g).reshape(-1, 1) for g in np.meshgrid(way, (roots + 1) / 2, indexing="ij"))
+    a, b, c = (corner[:, None, :] for corner in triangles.unbind(dim=1))
+    nodes = a + s * ((b - a) + v * (c - b))
+    return nodes.reshape(-1, 2), torch.from_numpy(np.outer(way_shares, shares / 2)).flatten()
 
 
 def _read(given: Any) -> Any:

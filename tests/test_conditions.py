@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pinnedu import LBFGS, MLP, Box, GaussNewton, Integral, LevelSet, On, Periodic, Points, Problem, fit
+from pinnedu.conditions import Condition
 from pinnedu.jacobian import jacobian
 
 SQUARE = Box(x=(0, 1), y=(0, 2))
@@ -258,3 +259,24 @@ def test_names_of_the_record_are_taken(name):
 def test_names_of_a_field_are_no_coordinates(name):
     with pytest.raises(ValueError, match="is reserved"):
         Box(**{name: (0, 1)})
+
+
+def test_what_a_condition_lacks_is_told_when_it_is_made():
+    class Half(Condition):
+        def check(self, name, scope):
+            """Nothing to check."""
+
+    with pytest.raises(TypeError, match="blocks"):
+        Half()
+
+    class Stranger:
+        def check(self, name, scope):
+            """Nothing to check."""
+
+    with pytest.raises(ValueError, match=r"'wall' has no blocks, columns, .*: let it inherit from Condition"):
+        Problem(Box(x=(0, 1)), {"e": lambda u: u.x}, {"wall": Stranger()})
+
+
+def test_a_curve_that_is_no_coordinate_is_told_the_way():
+    with pytest.raises(ValueError, match=r"names 'r', but the coordinates are x, y. A curve is a part.* At\(points"):
+        Problem(Box(x=(0, 1), y=(0, 1)), {"e": lambda u: u.x}, {"rim": On(r=0.3, equation=lambda u: u)})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import pytest
 import shapely
 import torch
 
-from pinnedu import Ball, Box, Domain, LevelSet, PointCloud, Product, Region
+from pinnedu import Ball, Box, Domain, LevelSet, PointCloud, Product, Region, Shape
+from pinnedu.product import MappedShape
 
 PLATE = Region(shapely.box(0, 0, 3, 2) - shapely.box(1, 0.5, 2, 1.5))
 TIME = Box(t=(0, 0.5))
@@ -101,3 +103,31 @@ def test_bad_input(make, message):
 def test_a_number_is_no_factor():
     with pytest.raises(TypeError):
         _ = PLATE * 3
+
+
+@pytest.mark.parametrize(("base", "lacks"), [(Domain, "contains"), (Shape, "_draw"), (MappedShape, "unfold")])
+def test_what_a_shape_lacks_is_told_when_it_is_made(base, lacks):
+    half = type("Half", (base,), {"bounds": {"x": (0.0, 1.0)}})
+    with pytest.raises(TypeError, match=lacks):
+        half()
+
+
+def test_a_shape_of_ones_own_needs_no_more_than_what_is_asked_for():
+    class Triangle(MappedShape):
+        """0 < x < y < 1."""
+
+        bounds: ClassVar = {"x": (0.0, 1.0), "y": (0.0, 1.0)}
+        parts: ClassVar = {}
+        measure, cube = 0.5, 2
+
+        def contains(self, points, slack=1e-9):
+            return (points[:, 0] <= points[:, 1] + slack) & (points >= -slack).all(dim=1) & (points[:, 1] <= 1 + slack)
+
+        def unfold(self, unit):
+            return unit.sort(dim=1).values
+
+    shape = Triangle() * Box(t=(0, 1))
+    for method in ("uniform", "sobol", "grid"):
+        points = shape.sample(100, method)
+        assert points.shape == (100, 3)
+        assert shape.contains(points).all()

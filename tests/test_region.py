@@ -10,6 +10,7 @@ import shapely
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import j1
 
 from pinnedu import MLP, Box, Domain, GaussNewton, On, Points, Problem, Region, fit, plots, relative_error
 
@@ -229,3 +230,17 @@ def test_shapes_that_are_none(name):
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_thin_triangles_have_few_nodes_and_lose_nothing():
+    """Round holes have many short edges: along these one node does."""
+    disk = Region(shapely.Point(0, 0).buffer(1, quad_segs=256))
+    points, weights = disk.quadrature(10)
+    assert len(points) < 15 * len(disk.triangles)
+    assert float(weights.sum()) == pytest.approx(disk.measure, rel=1e-12)
+    assert disk.contains(points).all()
+    x, y = points.T
+    assert float(weights @ torch.cos(2 * x + y)) == pytest.approx(math.pi * 2 * j1(5**0.5) / 5**0.5, rel=2e-5)
+    check_divergence(disk, (points, weights), disk.part("boundary").quadrature(10), 1e-5)
+    coarse = Region(shapely.Point(0, 0).buffer(1, quad_segs=4))  # edges longer than a tenth: nothing is left out
+    assert len(coarse.quadrature(3)[0]) == 9 * len(coarse.triangles)
