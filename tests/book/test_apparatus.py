@@ -59,7 +59,7 @@ def test_every_chapter_has_its_line_on_the_first_page():
 
 
 def test_every_row_is_there_once_and_in_order():
-    assert [row.name for row in ROWS] == [*(f"R{i}" for i in range(1, 40)), "R46"]
+    assert [row.name for row in ROWS] == [f"R{i}" for i in range(1, 47)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
