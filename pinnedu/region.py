@@ -54,7 +54,7 @@ class Region(MappedShape):
     >>> plate = Region(square - shapely.Point(0.5, 0.5).buffer(0.2), parts={"left": lambda x: x == 0})
     """
 
-    cube = 2  # type: ignore[assignment]
+    cube = 2
 
     def __init__(
         self, geometry: Any, x: str = "x", y: str = "y", *, parts: Mapping[str, Callable[..., Any]] | None = None
