@@ -25,7 +25,7 @@ from pinnedu import (
     fit,
 )
 from pinnedu.problems import GALLERY
-from pinnedu.recipe import waves
+from pinnedu.recipe import frequencies, waves
 from pinnedu.reference import laplace_holes as plate
 from pinnedu.reference import screened_poisson as ions
 from pinnedu.studies import Claim, Study
@@ -112,7 +112,7 @@ def run(problem, model, waves_, weight, seed, steps=1):
     made = ring() if problem == "ring" else EXHIBITS[problem].problem()
     domain = made.domain
     spread = 2 * math.sqrt(waves_) / float((domain.high - domain.low).max())
-    net = waves(made, [spread] * 2, waves_, seed=seed)
+    net = waves(made, frequencies(made, [spread] * 2, waves_, seed=seed))
     if model == "enriched":
         net = Enriched(net, made, u=additions(problem, domain))
     if model.startswith("hard"):

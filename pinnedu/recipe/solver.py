@@ -57,7 +57,7 @@ def solve(
 
     First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
     waves do not resolve the solution, by a network that grows, under Gauss-Newton; or on windows in time, one after the
-    other. What lies between two solutions tells how wrong they are.
+    other. What lies between two solutions says how wrong they are.
 
     Parameters
     ----------
