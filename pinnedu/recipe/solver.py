@@ -159,9 +159,9 @@ class Solver:
     def solve(self) -> Fit:
         """All stages, one after the other, as long as there is time."""
         if self.does("waves"):
-            self.by_waves(until=0.6 if self.linear or self.window else 0.25)
+            self.by_waves(until=0.6 if self.linear or self.window else 0.1)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
-            self.by_network(until=self.clock.used + 0.2)
+            self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
         if self.time and not self.linear and self.estimate < 10 * BAD:
             self.follow()
         unsolved = not self.estimate < FAIR and self.amplified < LOST
@@ -169,7 +169,7 @@ class Solver:
         if self.time and self.does("march") and unsolved and promising:
             self.march()
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
-            self.by_network(until=0.75)
+            self.by_network(until=0.75 if self.linear or self.window else 0.9)
             assert self.best is not None
             if self.best.waves or self.does("correction"):
                 self.by_waves(until=1.0, base=None if self.best.waves else self.best)
