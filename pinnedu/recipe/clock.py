@@ -40,6 +40,10 @@ class Clock:
             self.bar.n = min(self.seconds, self.spent)
             self.bar.refresh()
 
+    def take(self, part: Clock) -> None:
+        """Note what was done in a part of this time."""
+        self.done += part.done
+
     def part(self, share: float) -> Clock:
         """A clock for a share of what is left."""
         left = None if self.steps is None else share * max(1.0, self.steps - self.done)

@@ -152,6 +152,9 @@ class Solver:
         self.estimate, self.losses, self.seen = math.inf, list[float](), list[tuple[float, float]]()
         self.start, self.spectral = start or (self.rates, FIRST), False
         self.net: GrowingNetwork | None = None
+        self.follows = bool(self.time) and not self.linear
+        self.followed: Candidate | None = None
+        self.jumps = 0.0
 
     def does(self, ingredient: str) -> bool:
         return ingredient not in self.left_out
@@ -159,21 +162,23 @@ class Solver:
     def solve(self) -> Fit:
         """All stages, one after the other, as long as there is time."""
         if self.does("waves"):
-            self.by_waves(until=0.6 if self.linear or self.window else 0.1)
+            self.by_waves(until=0.6 if self.linear or self.window else 0.25)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
-        if self.time and not self.linear and self.estimate < 10 * BAD:
-            self.follow()
+        self.follow()
         unsolved = not self.estimate < FAIR and self.amplified < LOST
         promising = self.best is None or self.best.waves or not self.estimate < 10 * BAD
         if self.time and self.does("march") and unsolved and promising:
             self.march()
+            self.follow()
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
-            self.by_network(until=0.75 if self.linear or self.window else 0.9)
+            end = 1.0 - FOLLOWED if self.follows else 1.0
+            self.by_network(until=0.8 if self.follows else 0.75)
             assert self.best is not None
             if self.best.waves or self.does("correction"):
-                self.by_waves(until=1.0, base=None if self.best.waves else self.best)
-            self.by_network(until=1.0)
+                self.by_waves(until=end, base=None if self.best.waves else self.best)
+            self.by_network(until=end)
+            self.follow()
         return self.result()
 
     # --- candidates, and the error that their difference shows
@@ -295,21 +300,25 @@ class Solver:
         A false solution leaves small residuals nearly everywhere, and jumps where nobody looks. What lies between it and the
         waves that start from it is an error, where those are known better than that.
         """
-        low, high = self.given.domain.bounds[self.time]
         best, limit, jumps = self.best, self.clock.used + FOLLOWED, 0.0
-        assert best is not None
+        if best is self.followed:  # seen before, but more was tried since
+            self.estimate = max(self.estimate, self.jumps)
+        if not self.follows or best is None or best is self.followed or not self.estimate < 10 * BAD:
+            return
+        low, high = self.given.domain.bounds[self.time]
         for k in range(4):
             start, end = low + (high - low) * k / 4, low + (high - low) * (k + 1) / 4
             before = best.model if k else None
-            share = self.clock.part(max(1e-3, limit - self.clock.used) / (1 - self.clock.used) / (4 - k))
+            share = self.clock.part(max(1e-3, limit - self.clock.used) / max(1e-3, 1 - self.clock.used) / (4 - k))
             piece = Solver(window(replace(self.given, exact=None), self.time, start, end, before), share, self.seed, window=True)
             piece.by_waves(until=1.0)
-            self.clock.count(share.done)
+            self.clock.take(share)
             assert piece.best is not None
             with torch.no_grad():
                 there = torch.stack(list(self.given.values(best.model, piece.places).values()))
             jump = float((there - piece.best.values).norm() / piece.best.values.norm())
             jumps += jump if piece.estimate < jump / 3 else 0.0
+        self.followed, self.jumps = best, jumps
         self.estimate = max(self.estimate, jumps)
 
     def march(self) -> None:
@@ -323,7 +332,7 @@ class Solver:
             share = self.clock.part(min(0.9, 1.2 * (end - start) / (high - start)))
             one = Solver(piece, share, self.seed, self.device, window=True, without=self.left_out, start=warm)
             new = one.solve()
-            self.clock.count(share.done)
+            self.clock.take(share)
             assert new.error_estimate is not None
             if not new.error_estimate < BAD / 2:
                 length = (end - start) / 2
