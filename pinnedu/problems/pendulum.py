@@ -65,7 +65,7 @@ def pendulum(law: Callable[[Tensor], Tensor], noise: float = 0.02, seed: int = 0
     Parameters
     ----------
     law : callable, (N,) -> (N,)
-        Friction as a function of the angular velocity: a network, to find it. The readings are those of :func:`friction`.
+        Friction as a function of the angular velocity: a network, to find it. The readings are those of ``friction``.
     noise : float
         Standard deviation of the readings' Gaussian noise.
     seed : int

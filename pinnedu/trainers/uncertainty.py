@@ -48,7 +48,7 @@ class Interval(NamedTuple):
 class Posterior:
     """The normal distribution around a trained model that its data and equations leave.
 
-    Made by :meth:`Fit.posterior`. It is honest where the fit is: the run must have come to the minimum of its loss, the
+    Made by ``Fit.posterior``. It is honest where the fit is: the run must have come to the minimum of its loss, the
     network must be able to represent the solution, and measured values must scatter independently. For an unknown function
     it covers the truth in the mean over its points, and not at each point by itself (Nychka 1988): where a
     function bends most, a smooth estimate is biased.
@@ -148,7 +148,7 @@ class Posterior:
         return factor
 
     def interval(self, of: str | None = None, /, level: float = 0.95, **coordinates: Any) -> Any:
-        """Where the truth lies with a given probability: see :meth:`Fit.interval`."""
+        """Where the truth lies with a given probability: see ``Fit.interval``."""
         check_question(self.problem, of, level, coordinates)
         if of is None and not coordinates:
             return {name: self.interval(name, level) for name in self.problem.unknowns}
