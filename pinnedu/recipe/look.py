@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.conditions import Periodic
-from pinnedu.models import MLP, FourierFeatures
+from pinnedu.embeddings import FourierFeatures
+from pinnedu.models import MLP
 from pinnedu.problem import Problem, Sample
 from pinnedu.recipe.waves import frequencies, linearized, rows, waves
 from pinnedu.sampling import Points

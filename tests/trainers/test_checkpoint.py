@@ -7,9 +7,9 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from math import nan
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -121,19 +121,28 @@ def test_the_time_limit_counts_the_time_before(tmp_path):
     assert len(longer.history["step"]) > len(first.history["step"])
 
 
-def test_writing_takes_a_small_share_of_the_time(tmp_path, monkeypatch):
-    calls = []
+@pytest.mark.parametrize(("cost", "apart"), [(0.5, 10), (0.001, 1), (0.0, 1)])
+def test_writing_takes_a_small_share_of_the_time(cost, apart, tmp_path, monkeypatch):
+    """A clock that counts steps: each takes a second, and to write takes what it costs."""
+    clock, calls = [0.0], []
 
-    def slow(path, content):
-        time.sleep(0.02)
-        calls.append(path)
+    def write(path, content):
+        calls.append(clock[0])
+        clock[0] += cost
 
-    monkeypatch.setattr("pinnedu.trainers.checkpoint.write_whole", slow)
-    begin = time.monotonic()
-    start("Adam", steps=10**6, seconds=0.6, checkpoint=tmp_path / "run.pt", checkpoint_every=0.001)
-    # The first and the last are always written, the others not more often than the share allows.
-    assert len(calls) - 2 <= (time.monotonic() - begin) / (0.02 / 0.05) + 1
-    assert len(calls) >= 3
+    monkeypatch.setattr("pinnedu.trainers.checkpoint.write_whole", write)
+    monkeypatch.setattr("pinnedu.trainers.checkpoint.time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def second(state):
+        clock[0] += 1
+
+    start("Adam", steps=60, checkpoint=tmp_path / "run.pt", checkpoint_every=0.01, callbacks=[second])
+    first, *between, _ = calls
+    # The first and the last are always written; the others as soon as the share allows, at the end of a step.
+    gaps = np.diff([first, *between])
+    assert len(between) == 60 // apart
+    assert (gaps >= cost / 0.05).all()
+    assert (gaps < max(cost / 0.05, 0.01) + 1.5).all()
 
 
 # --- a run that breaks down or is interrupted
