@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pinnedu.checks import number, positive, vector, whole
+from pinnedu.sampling import rule_on_unit_interval
 
 Array = NDArray[np.float64]
 
@@ -322,9 +323,8 @@ def gram(features: Array, weights: Array) -> Array:
 
 def gauss_legendre(low: float, high: float, points: int) -> tuple[Array, Array]:
     """Nodes and weights of Gauss-Legendre quadrature on (low, high)."""
-    nodes, weights = np.polynomial.legendre.leggauss(points)
-    half = (high - low) / 2
-    return low + half * (nodes + 1), half * weights
+    nodes, weights = rule_on_unit_interval(points, "gauss-legendre")
+    return low + (high - low) * nodes.numpy(), (high - low) * weights.numpy()
 
 
 def _cosine(phase: Array, turns: NDArray[np.int64]) -> Array:

@@ -37,8 +37,8 @@ start({name!r}, checkpoint={path!r}, checkpoint_every=0, callbacks=[lambda state
 """
 
 
-@pytest.mark.parametrize("name", ["Adam", "GaussNewton"])
-def test_a_run_killed_by_sigkill_at_a_random_step_and_resumed_equals_one_never_killed(name, tmp_path):
+def test_a_run_killed_by_sigkill_at_a_random_step_and_resumed_equals_one_never_killed(tmp_path):
+    name = "GaussNewton"  # the killing does not depend on it: other optimizers go on below
     path, last = tmp_path / "run.pt", random.SystemRandom().randint(1, STEPS - 5)
     script = SCRIPT.format(folder=str(Path(__file__).parents[1]), name=name, path=str(path))
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

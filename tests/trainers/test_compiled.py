@@ -67,7 +67,14 @@ def close(run, other, rel=1e-9):
 
 
 def test_the_compiler_gives_the_same_run():
-    problem = transport()
+    """A small program, since it takes its time; the tests below run those of larger ones."""
+    t = torch.linspace(0, 1, 4, dtype=torch.float64)
+    problem = Problem(
+        Box(t=(0, 1)),
+        {"decay": lambda u, c: u.t + c * u},
+        {"seen": Observed(t[:, None], u=torch.exp(-2 * t))},
+        unknowns={"c": 0.5},
+    )
     programs = []
     run = train(problem, steps=50, compile=True, callbacks=[lambda state: programs.append(state.objective.program)])
     assert run.warnings == []

@@ -167,6 +167,16 @@ def test_predictions_are_numpy_in_the_shape_asked_for():
     assert several["u.xx"] == pytest.approx(-several["u"], abs=0.1)
 
 
+def test_predictions_in_single_precision_on_a_face(scripted):
+    short = Problem(Box(t=(0, 0.1)), {"law": lambda u: u.t})
+    run = fit(MLP(short, (4,)), short, optimizer=scripted(), steps=1, points=FEW)
+    t = np.linspace(0, 0.1, 5, dtype=np.float32)
+    assert float(t[-1]) > 0.1
+    assert run.predict(t=t).shape == (5,)
+    with pytest.raises(ValueError, match="1 of 1 points lie outside"):
+        run.predict(t=0.1 + 1e-6)
+
+
 def test_predictions_know_derived_quantities(scripted):
     flow = Problem(
         Box(x=(0, 1), y=(0, 1)),
