@@ -204,6 +204,14 @@ def test_a_step_that_the_tangent_does_not_promise_is_not_taken(monkeypatch):
     assert step.mu == pytest.approx(8e-3 * Tangent(objective.linearize().pairs, {}).largest)
 
 
+def test_where_rounding_spoils_the_factor_there_is_no_proposal():
+    step, objective, _, _ = started(40)
+    tangent = Tangent(objective.linearize().pairs, {})
+    step.mu = -2 * tangent.largest  # as if rounding had left the matrix without a Cholesky factor
+    assert not tangent.factor(step.mu)
+    assert step.propose(objective, tangent) == (None, None)
+
+
 def test_the_damping_has_a_floor():
     objective = Objective(model := Quadratic(), problem := parabola(), problem.sample(Points(20)))
     step = LevenbergMarquardt(GaussNewton(damping=1e-17), model)
