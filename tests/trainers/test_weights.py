@@ -29,6 +29,7 @@ from pinnedu.jacobian import jacobian
 from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers import Objective
 from pinnedu.trainers.quasi_newton import _Broyden
+from pinnedu.trainers.weights import resolve
 
 BOX = Box(x=(0, 1), t=(-1, 3))
 PAIR = Problem(  # two equations, one of them with two parts
@@ -293,6 +294,16 @@ def test_bad_strategies(make, message):
 def test_bad_weights(decay, weights, message):
     with pytest.raises(ValueError, match=message):
         fit(nn.Linear(1, 1), decay, optimizer=Adam(), steps=1, weights=weights)
+
+
+def test_a_term_has_weight_1_unless_it_is_given_another():
+    ones = dict.fromkeys(PAIR.terms, 1.0)
+    assert resolve(None, PAIR) == resolve({}, PAIR) == (ones, [])
+    causal = Causal()
+    assert resolve([{"wall": 0, "start": 0.5}, causal], PAIR) == (ones | {"wall": 0.0, "start": 0.5}, [causal])
+    for wrong in (-1e-9, float("nan"), "2", True):
+        with pytest.raises(ValueError, match="The weight of 'wall' must not be negative, not"):
+            resolve({"wall": wrong}, PAIR)
 
 
 def test_nothing_to_balance_and_nothing_to_order():
