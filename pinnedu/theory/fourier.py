@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pinnedu.checks import number, positive, vector, whole
-from pinnedu.sampling import rule_on_unit_interval
 
 Array = NDArray[np.float64]
 
@@ -323,8 +322,9 @@ def gram(features: Array, weights: Array) -> Array:
 
 def gauss_legendre(low: float, high: float, points: int) -> tuple[Array, Array]:
     """Nodes and weights of Gauss-Legendre quadrature on (low, high)."""
-    nodes, weights = rule_on_unit_interval(points, "gauss-legendre")
-    return low + (high - low) * nodes.numpy(), (high - low) * weights.numpy()
+    nodes, weights = np.polynomial.legendre.leggauss(points)
+    half = (high - low) / 2
+    return low + half * (nodes + 1), half * weights
 
 
 def _cosine(phase: Array, turns: NDArray[np.int64]) -> Array:

@@ -66,8 +66,11 @@ def close(run, other, rel=1e-9):
     )
 
 
-def test_the_compiler_gives_the_same_run():
+def test_the_compiler_gives_the_same_run(monkeypatch):
     """A small program, since it takes its time; the tests below run those of larger ones."""
+    from torch._inductor import config
+
+    monkeypatch.setattr(config, "compile_threads", 1)  # no workers, each of which would import torch
     t = torch.linspace(0, 1, 4, dtype=torch.float64)
     problem = Problem(
         Box(t=(0, 1)),

@@ -318,3 +318,5 @@ def test_nothing_to_balance_and_nothing_to_order():
 def test_balances_look_every_hundred_steps_by_default():
     for strategy in (GradientBalance(), TangentKernelBalance()):
         assert (strategy.every, strategy.momentum, strategy.sets) == (100, 0.9, "terms")
+    assert GradientBalance(momentum=0).momentum == 0
+    assert (Causal().coordinate, Causal().epsilon, Causal().chunks) == ("t", 1.0, 32)
