@@ -211,6 +211,7 @@ def test_drift_falls_with_width(one_sign, slope, tolerance):
 
 
 def test_the_lemma_holds_at_every_step(decay):
+    """thm-tk-lemma: and the weaker bound of its second half."""
     model = MLP(decay, hidden=(2,))
     sample = decay.sample(Points(40, 1))
     run = tangent.compare(model, decay, sample, 300)
