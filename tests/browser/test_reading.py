@@ -26,13 +26,16 @@ CLIPPED = """() => {
   return [...new Set(wrong)];
 }"""
 
-STOPS = """() => {
-  const slider = document.querySelector(".bd-article input[type=range]");
-  const stops = [...document.querySelectorAll("#main-content :is(a[href], button, input, textarea, select, summary, [tabindex])")]
-    .filter(one => one.tabIndex >= 0 && one.getClientRects().length && getComputedStyle(one).visibility !== "hidden");
-  return stops.filter(one => one.compareDocumentPosition(slider) & Node.DOCUMENT_POSITION_FOLLOWING)
-    .map(one => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 30)}`);
-}"""
+# wide.js has seen the page.
+READY = "() => !document.querySelector('button.copybtn:not([tabindex=\"-1\"])')"
+
+# Each formula that is seen: whether it has the shadow, and whether its picture is wider than its box.
+FORMULAS = """() => [...document.querySelectorAll(".bd-article mjx-container")].filter(box => box.checkVisibility()).map(box => {
+  const style = getComputedStyle(box);
+  const room = box.clientWidth - parseFloat(style.paddingLeft);
+  const cut = style.overflowX !== "visible" && box.querySelector("svg").getBoundingClientRect().width > room + 2;
+  return [box.classList.contains("wide") && box.tabIndex === 0, `${cut ? "cut off" : "whole"} ${box.textContent.slice(0, 60)}`];
+})"""
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -51,22 +54,53 @@ def test_code_fits_a_wide_page(visit, name):
     assert page.locator(".bd-article div.cell pre.wide").all_inner_texts() == []
 
 
+@pytest.mark.parametrize("name", ["tangent_kernel", "choosing_lambda"])
+def test_only_formulas_that_are_cut_off_say_so(visit, name):
+    page = visit(f"book/{name}.html", width=390)
+    page.wait_for_function(READY)
+    marked = page.evaluate(FORMULAS)
+    assert {wide for wide, _ in marked} == {True, False}
+    assert [f"{text}: {wide}" for wide, text in marked if wide != text.startswith("cut off")] == []
+
+
 @pytest.mark.parametrize("name", WITH_PLAYER)
 def test_few_stops_before_the_first_slider(visit, name):
-    """By the link at the top of the article; and what lies between is worth a stop."""
+    """From the start of the article, by the Tab key alone; a link there leads to it at once."""
     page = visit(f"book/{name}.html")
-    page.wait_for_function("() => !document.querySelector('button.copybtn:not([tabindex=\"-1\"])')")
-    stops = page.evaluate(STOPS)
-    assert not [stop for stop in stops if re.match("MJX|BUTTON.copybtn", stop)]
-    active = "() => document.activeElement.textContent.trim() + document.activeElement.type"
-    pressed = 0
-    for goal in ("Skip to main content", "To the first slider", "range"):
-        while goal not in page.evaluate(active):
-            page.keyboard.press("Tab")
-            pressed += 1
-            assert pressed < 25
-        if goal != "range":
-            page.keyboard.press("Enter")
+    page.wait_for_function(READY)
+    active = "() => [document.activeElement.type, document.activeElement.tagName, document.activeElement.textContent.trim()]"
+    page.locator("a.to-slider").focus()
+    stops = [page.evaluate(active)]
+    while stops[-1][0] != "range":
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(active))
+        assert len(stops) <= 25, stops
+    page.locator("a.to-slider").press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement === document.querySelector('.bd-article input[type=range]')")
+
+
+def test_a_link_is_a_stop_once(visit):
+    """A formula cited again is none, a chapter in another section is one; nothing is lost to a mouse."""
+    page = visit("book/heat.html")
+    page.wait_for_function(READY)
+    again = page.locator(".bd-article a.reference.internal[href='#equation-eq-heat-loss']:visible")
+    assert [link.get_attribute("tabindex") for link in again.all()] == [None] + ["-1"] * (again.count() - 1)
+    assert again.count() > 2
+    again.last.click()
+    page.wait_for_url("**#equation-eq-heat-loss")
+
+
+def test_the_scoreboard_on_a_phone_says_what_holds(visit):
+    page = visit("book/scoreboard.html", width=390)
+    verdicts = page.locator(".scoreboard tbody td:last-child")
+    assert verdicts.count() == 46
+    for verdict in verdicts.all():
+        assert verdict.inner_text().startswith(("yes", "no"))
+        box = verdict.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    assert page.locator(".scoreboard .wide").count() == 0, "nothing is to be scrolled sideways"
 
 
 # Predict.
