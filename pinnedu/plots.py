@@ -285,8 +285,8 @@ def history(runs: Fit | Mapping[str, Fit], *, against: str = "step", ax: Axes | 
 def label_lines(axes: Axes) -> None:
     """Write the label of each line at its end, in its color, instead of a legend.
 
-    Labels that would cover each other move apart. A line that leaves the axes has its label where it does. Call this
-    last: it needs the limits of the axes as they are to be.
+    Labels to the right of the axes move apart where they would cover each other. A line that ends earlier, or leaves
+    the axes, has its label there. Call this last: it needs the limits of the axes as they are to be.
 
     Raises
     ------
@@ -303,6 +303,8 @@ def label_lines(axes: Axes) -> None:
         ends.append(points[((points > -0.01) & (points < 1.01)).all(axis=1)][-1])
     to_right = sorted((i for i in range(len(lines)) if ends[i][0] > 0.9), key=lambda i: ends[i][1])
     room = 1.25 * mpl.rcParams["font.size"] / 72 * axes.figure.dpi / axes.get_window_extent().height
+    for i in to_right:
+        ends[i][0] = max(1, ends[i][0])
     for _ in range(100):
         for low, high in pairwise(to_right):
             lacking = max(0, room - (ends[high][1] - ends[low][1]))

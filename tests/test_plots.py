@@ -251,7 +251,7 @@ def test_labels_stand_at_the_ends_of_lines_and_apart():
     boxes = {name: text.get_window_extent() for name, text in said.items()}
     apart = sorted((boxes[name] for name in ("low", "high", "as high", "highest")), key=lambda box: box.y0)
     assert all(below.y1 <= above.y0 for below, above in zip(apart, apart[1:], strict=False))
-    ends = axes.transData.transform([(1, 0), (1, 1), (0.23, 1.15)])
+    ends = axes.transData.transform([(axes.get_xlim()[1], 0), (axes.get_xlim()[1], 1), (0.23, 1.15)])
     for name, (end_x, end_y) in zip(("low", "high", "leaves"), ends, strict=True):
         box = boxes[name]
         assert 0 < box.x0 - end_x < 20

@@ -69,6 +69,22 @@ def test_a_quiz_answers(visit, name):
         assert [answer.get_attribute("open") is not None for answer in answers] == [False] * (len(answers) - 1) + [True]
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_map_can_be_read(visit, width):
+    page = visit("book/reading.html", width=width)
+    boxes = page.evaluate("""() => [...document.querySelectorAll(".chapter-map g")].map(box => {
+      const frame = box.querySelector("rect").getBoundingClientRect();
+      return [...box.querySelectorAll("text")].map(text => {
+        const seen = text.getBoundingClientRect();
+        const size = parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a;
+        const beside = Math.min(seen.left - frame.left, frame.right - seen.right);
+        return [size, Math.min(beside, seen.top - frame.top, frame.bottom - seen.bottom)];
+      });
+    })""")
+    assert min(size for box in boxes for size, _ in box) >= 11
+    assert min(room for box in boxes for _, room in box) >= 0
+
+
 def test_the_map_leads_to_the_chapters(visit):
     page = visit("book/reading.html")
     page.locator(".chapter-map a[href='gradient_descent.html']").click()
