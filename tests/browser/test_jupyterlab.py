@@ -13,6 +13,8 @@ import nbformat
 import pytest
 import reader
 
+pytestmark = pytest.mark.xdist_group("jupyterlab")  # one server
+
 LONGEST = 1200  # seconds, on a busy machine
 RENDERED = "() => [...document.querySelectorAll('.jp-MarkdownOutput')].map(cell => cell.innerText).join('\\n')"
 SETTINGS = {  # all cells are rendered, not those near the window alone; no news
