@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.conditions import Periodic
-from pinnedu.models import MLP, FourierFeatures
+from pinnedu.embeddings import FourierFeatures
+from pinnedu.models import MLP
 from pinnedu.problem import Problem, Sample
 from pinnedu.recipe.waves import frequencies, linearized, rows, waves
 from pinnedu.sampling import Points
@@ -19,7 +20,7 @@ from pinnedu.trainers.strategies import check_forward
 from pinnedu.trainers.weights import kernel_traces
 
 LOOKED = 256  # points of each set that are looked at
-SLOW = 1.4  # radians over the domain's length: where conditions are missing, slow functions show it
+SLOW = 4.0  # radians over the length of the domain: where conditions are missing, slow functions show it
 SEEN = 1e-7
 RIPPLE = 1e-6  # the size of a wave that a nonlinear equation takes for a linear one's
 TURNS = 40  # of a wave that is fast for any domain; and of one four times as fast
@@ -115,7 +116,7 @@ def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample) -
     the smallest eigenvalue of J^T J c = lambda F^T F c. It is infinite where conditions are missing, and very large for a
     problem that is ill-posed, such as heat backward in time.
     """
-    found = frequencies(problem, (SLOW / (problem.domain.high - problem.domain.low)).tolist(), 60, periodic)
+    found = frequencies(problem, (SLOW / (problem.domain.high - problem.domain.low)).tolist(), 100, periodic)
     model = waves(problem, found)
     weights, count = weights_of(problem, model, sample), len(problem.fields)
     blocks = linearized(problem, model, sample, weights, problem.unknowns)
