@@ -44,13 +44,16 @@ CLIPPED = """() => {
   return [...new Set(wrong)];
 }"""
 
-STOPS = """() => {
-  const slider = document.querySelector(".bd-article input[type=range]");
-  const stops = [...document.querySelectorAll("#main-content :is(a[href], button, input, textarea, select, summary, [tabindex])")]
-    .filter(one => one.tabIndex >= 0 && one.getClientRects().length && getComputedStyle(one).visibility !== "hidden");
-  return stops.filter(one => one.compareDocumentPosition(slider) & Node.DOCUMENT_POSITION_FOLLOWING)
-    .map(one => `${one.tagName}.${one.className}: ${one.textContent.trim().slice(0, 30)}`);
-}"""
+# wide.js has seen the page.
+READY = "() => !document.querySelector('button.copybtn:not([tabindex=\"-1\"])')"
+
+# Each formula that is seen: whether it has the shadow, and whether its picture is wider than its box.
+FORMULAS = """() => [...document.querySelectorAll(".bd-article mjx-container")].filter(box => box.checkVisibility()).map(box => {
+  const style = getComputedStyle(box);
+  const room = box.clientWidth - parseFloat(style.paddingLeft);
+  const cut = style.overflowX !== "visible" && box.querySelector("svg").getBoundingClientRect().width > room + 2;
+  return [box.classList.contains("wide") && box.tabIndex === 0, `${cut ? "cut off" : "whole"} ${box.textContent.slice(0, 60)}`];
+})"""
 
 # Formulas are MathJax's, and their thousands of paths are all that axe-core would be busy with.
 EMPTY_FORMULAS = "document.querySelectorAll('mjx-container').forEach(formula => formula.replaceChildren('x'))"
@@ -120,21 +123,30 @@ def test_figures_are_dark_at_night_and_panels_stack_on_a_phone(page):
         assert all(below["y"] >= above["y"] + above["height"] for above, below in zip(boxes, boxes[1:], strict=False))
 
 
+@on(["tangent_kernel", "choosing_lambda"])
+def test_only_formulas_that_are_cut_off_say_so(page):
+    page.wait_for_function(READY)
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.wait_for_timeout(50)
+    marked = page.evaluate(FORMULAS)
+    assert {wide for wide, _ in marked} == {True, False}
+    assert [f"{text}: {wide}" for wide, text in marked if wide != text.startswith("cut off")] == []
+
+
 @on(WITH_PLAYER)
 def test_few_stops_before_the_first_slider(page):
-    """By the link at the top of the article; and what lies between is worth a stop."""
-    page.wait_for_function("() => !document.querySelector('button.copybtn:not([tabindex=\"-1\"])')")
-    stops = page.evaluate(STOPS)
-    assert not [stop for stop in stops if re.match("MJX|BUTTON.copybtn", stop)]
-    active = "() => document.activeElement.textContent.trim() + document.activeElement.type"
-    pressed = 0
-    for goal in ("Skip to main content", "To the first slider", "range"):
-        while goal not in page.evaluate(active):
-            page.keyboard.press("Tab")
-            pressed += 1
-            assert pressed < 25
-        if goal != "range":
-            page.keyboard.press("Enter")
+    """From the start of the article, by the Tab key alone; a link there leads to it at once."""
+    page.wait_for_function(READY)
+    active = "() => [document.activeElement.type, document.activeElement.tagName, document.activeElement.textContent.trim()]"
+    page.locator("a.to-slider").focus()
+    stops = [page.evaluate(active)]
+    while stops[-1][0] != "range":
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(active))
+        assert len(stops) <= 25, stops
+    page.locator("a.to-slider").press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement === document.querySelector('.bd-article input[type=range]')")
 
 
 @on(WITH_PLAYER)

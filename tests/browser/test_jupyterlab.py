@@ -106,6 +106,26 @@ def test_a_player_of_a_trusted_notebook_plays(lab):
     page.close()
 
 
+def test_a_copy_that_is_not_trusted_shows_one_picture_of_a_player(lab):
+    """JupyterLab runs no script of such a notebook; what it leaves must be whole."""
+    folder, visit = lab
+    notebook = nbformat.read(folder / "advection_speed.ipynb", as_version=4)
+    notebook.metadata["copied"] = True  # else it has the signature of the one that was handed out
+    nbformat.write(notebook, folder / "copied.ipynb")
+    page = visit("copied")
+    heading = page.get_by_role("heading", name=re.compile("Take-aways"))
+    heading.wait_for()
+    assert page.locator("figure.explorer input").count() == 0, "it is trusted"
+    players = sum("figure class" in str(cell.get("outputs")) for cell in notebook.cells)
+    boxes = page.locator("figure.explorer").all()
+    assert len(boxes) == players > 0
+    for box in boxes:
+        pictures = [one for one in box.locator("img").all() if one.is_visible()]
+        assert [one.evaluate("one => one.naturalWidth > 300") for one in pictures] == [True]
+    assert not re.search(r"\{[\w:]+\}`|:::|\$\$", page.evaluate(RENDERED))
+    page.close()
+
+
 def test_heat_runs_from_top_to_bottom_and_its_panel_trains(lab):
     folder, visit = lab
     path = folder / "heat.ipynb"

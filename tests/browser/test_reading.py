@@ -1,9 +1,49 @@
-"""What a reader does: guesses, searches, prints."""
+"""What a reader does: goes by keyboard, looks at a phone, guesses, searches, prints."""
 
 import re
 
 import chapters
 import pytest
+
+
+def test_a_link_is_a_stop_once(visit):
+    """A formula cited again is none, a chapter in another section is one; nothing is lost to a mouse."""
+    page = visit("book/heat.html")
+    page.wait_for_function("() => document.querySelector('.bd-article a[tabindex=\"-1\"]')")
+    again = page.locator(".bd-article a.reference.internal[href='#equation-eq-heat-loss']:visible")
+    assert [link.get_attribute("tabindex") for link in again.all()] == [None] + ["-1"] * (again.count() - 1)
+    assert again.count() > 2
+    again.last.click()
+    page.wait_for_url("**#equation-eq-heat-loss")
+
+
+def test_the_scoreboard_on_a_phone_says_what_holds(visit):
+    page = visit("book/scoreboard.html", width=390)
+    verdicts = page.locator(".scoreboard tbody td:last-child")
+    assert verdicts.count() == 46
+    for verdict in verdicts.all():
+        assert verdict.inner_text().startswith(("yes", "no"))
+        box = verdict.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+    assert page.locator(".scoreboard .wide").count() == 0, "nothing is to be scrolled sideways"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_map_can_be_read(visit, width):
+    page = visit("book/reading.html", width=width)
+    boxes = page.evaluate("""() => [...document.querySelectorAll(".chapter-map g")].map(box => {
+      const frame = box.querySelector("rect").getBoundingClientRect();
+      return [...box.querySelectorAll("text")].map(text => {
+        const seen = text.getBoundingClientRect();
+        const size = parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a;
+        const beside = Math.min(seen.left - frame.left, frame.right - seen.right);
+        return [size, Math.min(beside, seen.top - frame.top, frame.bottom - seen.bottom)];
+      });
+    })""")
+    assert min(size for box in boxes for size, _ in box) >= 11
+    assert min(room for box in boxes for _, room in box) >= 0
+
 
 # Predict.
 
