@@ -163,6 +163,9 @@ class Solver:
         """All stages, one after the other, as long as there is time."""
         if self.does("waves"):
             self.by_waves(until=0.6 if self.linear or self.window else 0.25)
+        if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
+            there = look.amplification(self.problem, self.periodic, self.sample, self.best.model)
+            self.amplified = min(self.amplified, there)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
         self.follow()
