@@ -80,7 +80,8 @@ unit: $(READY)
 
 pages: $(READY)
 	$(call say,"Contract of each chapter and the built pages in a browser without a network")
-	@$(PYTEST) -n 0 tests/book tests/browser
+	@$(PYTEST) tests/book
+	@$(PYTEST) --dist loadgroup tests/browser
 
 notebooks: $(READY)
 	$(call say,"Every chapter again: are its printed numbers still true?")

@@ -16,6 +16,7 @@ _HOMES = {
     "pinnedu.conditions": ("Integral", "On", "Periodic"),
     "pinnedu.distance": ("Dirichlet", "Distance"),
     "pinnedu.domain": ("Box", "Domain"),
+    "pinnedu.embeddings": ("FourierFeatures", "Normalize", "PeriodicEmbedding"),
     "pinnedu.exercises": ("check",),
     "pinnedu.level_set": ("LevelSet",),
     "pinnedu.observations": ("At", "Observed"),
@@ -24,7 +25,7 @@ _HOMES = {
     "pinnedu.product": ("Product", "Shape"),
     "pinnedu.region": ("Region",),
     "pinnedu.sampling": ("Points",),
-    "pinnedu.models": ("FourierFeatures", "HardConstraint", "MLP", "ModifiedMLP", "Normalize", "PeriodicEmbedding"),
+    "pinnedu.models": ("HardConstraint", "MLP", "ModifiedMLP"),
     "pinnedu.networks": ("Networks",),
     "pinnedu.recipe": ("solve",),
     "pinnedu.scales": ("Scales",),
@@ -51,9 +52,10 @@ if TYPE_CHECKING:
     from pinnedu.conditions import Integral, On, Periodic
     from pinnedu.distance import Dirichlet, Distance
     from pinnedu.domain import Box, Domain
+    from pinnedu.embeddings import FourierFeatures, Normalize, PeriodicEmbedding
     from pinnedu.exercises import check
     from pinnedu.level_set import LevelSet
-    from pinnedu.models import MLP, FourierFeatures, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding
+    from pinnedu.models import MLP, HardConstraint, ModifiedMLP
     from pinnedu.networks import Networks
     from pinnedu.observations import At, Observed
     from pinnedu.point_cloud import PointCloud

@@ -47,9 +47,10 @@ def one_of(thing: object, names: Collection[str], what: str) -> None:
         raise ValueError(f"{what} {shown(thing)} is unknown: choose one of {', '.join(names)}.")
 
 
-def named(thing: object, what: str, wanted: str) -> None:
-    """Raise ValueError unless it is a dict whose keys are names."""
-    require(isinstance(thing, Mapping) and all(isinstance(name, str) for name in thing), what, wanted, thing)
+def named(thing: object, what: str, wanted: str, *, some: bool = False) -> None:
+    """Raise ValueError unless it is a dict whose keys are names; with ``some`` it must not be empty."""
+    good = isinstance(thing, Mapping) and all(isinstance(name, str) for name in thing) and (len(thing) > 0 or not some)
+    require(good, what, wanted, thing)
 
 
 def reason(error: BaseException) -> str:

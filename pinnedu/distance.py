@@ -16,6 +16,7 @@ from pinnedu.conditions import check_signature
 from pinnedu.domain import Domain, Face, Part, Union
 from pinnedu.equations import by_name, parameters
 from pinnedu.level_set import Slice, Surface
+from pinnedu.models import check_wrapped
 from pinnedu.problem import Problem
 from pinnedu.product import Lifted
 from pinnedu.region import Edges
@@ -148,18 +149,14 @@ class Dirichlet(nn.Module):
 
     def __init__(self, model: nn.Module, problem: Problem, *, order: int = 1, **values: Mapping[str, Any]) -> None:
         super().__init__()
-        require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
-        require(isinstance(problem, Problem), "The problem", "a Problem", problem)
+        check_wrapped("Dirichlet", model, problem, values)
         if not values:
             raise ValueError('Dirichlet needs the values of a field, such as u={"boundary": 0.0}.')
         self.model, self.order = model, whole(order, "The order of Dirichlet", 1)
         self.fields, self.coordinates = tuple(problem.fields), problem.domain.names
         self.values: dict[str, list[tuple[Distance, Any]]] = {}
         for name, given in values.items():
-            if name not in problem.fields:
-                raise ValueError(f"Dirichlet names {name!r}, but the fields are {', '.join(problem.fields)}.")
-            named(given, f"The values of {name}", 'a dict of part to value such as {"boundary": 0.0}')
-            require(len(given) > 0, f"The values of {name}", "those on at least one part", given)
+            named(given, f"The values of {name}", 'a dict of at least one part to its value such as {"boundary": 0.0}', some=True)
             for part, value in given.items():
                 if callable(value):
                     check_signature(f"{name} on {part}", value, (*self.coordinates, "points"))

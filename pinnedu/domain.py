@@ -231,7 +231,7 @@ class Box(Domain):
         If an interval is empty or not finite, or a name is not usable in ``u.<name>``.
     """
 
-    def __init__(self, **bounds: tuple[float, float]) -> None:
+    def __init__(self, /, **bounds: tuple[float, float]) -> None:
         if not bounds:
             raise ValueError("Box needs at least one coordinate, for example Box(x=(0, 1)).")
         self.bounds: dict[str, tuple[float, float]] = {}

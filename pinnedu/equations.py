@@ -70,11 +70,11 @@ def run(name: str, function: Equation, arguments: Mapping[str, Any]) -> Any:
     """Call a function of the problem with what its parameters name; ValueError, in one sentence, where it fails."""
     try:
         return function(**{parameter: arguments[parameter] for parameter in parameters(function)})
-    except (MissingDerivative, ValueError):
-        raise  # a derivative to be computed first; a sentence of its own
-    except (RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-        if out_of_memory(error):
-            raise
+    except MissingDerivative:
+        raise  # to be computed first
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        if out_of_memory(error) or (isinstance(error, ValueError) and str(error).endswith(".")):
+            raise  # a sentence of its own
         raise ValueError(f"{name!r} fails when it is called ({type(error).__name__}: {reason(error)}).") from error
 
 
@@ -97,4 +97,6 @@ def call(name: str, equation: Equation, arguments: Arguments) -> list[Tensor]:
         if not value.is_floating_point() and not value.is_complex():
             raise ValueError(f"{name!r} must return floating numbers, not {value.dtype}.")
         blocks += [value.real, value.imag] if value.is_complex() else [value]
+    if not blocks:
+        raise ValueError(f"{name!r} must return one number a point, or a tuple of such, not an empty one.")
     return blocks

@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pinnedu.domain import Box
-from pinnedu.sampling import MOST_NODES, cell_centers, unit_points
+from pinnedu.sampling import MOST_NODES, cell_centers, rule_on_unit_interval, unit_points
 
 Levels = Callable[[Tensor], Tensor]
 """From points (N, d) to level functions (N, K): inside are the points where all are negative."""
@@ -133,12 +132,11 @@ class Implicit:
             starts = self.starts(axis, (4 * n) ** 2, "grid", None)
             return starts, torch.full((len(starts),), 1 / len(starts), dtype=torch.float64)
         ends = self.pieces[axis]
-        roots, shares = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(n))
-        t, wide = (roots + 1) / 2, ends.diff()[:, None]
+        (t, shares), wide = rule_on_unit_interval(n, "gauss-legendre"), ends.diff()[:, None]
         places = (ends[:-1, None] + wide * (1 - torch.cos(math.pi * t)) / 2).flatten()
         starts = self.low.expand(len(places), 2).clone()
         starts[:, 1 - axis] += places * self.length[1 - axis]
-        return starts, (wide * shares * math.pi / 4 * torch.sin(math.pi * t)).flatten()
+        return starts, (wide * shares * math.pi / 2 * torch.sin(math.pi * t)).flatten()
 
     def crossings(self, lines: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Points of the surface (R, d), their normals, weights for integrals, and which function is zero there.
@@ -211,9 +209,9 @@ class Implicit:
         places = torch.cat([torch.zeros(int(here.sum())), place, torch.ones(int(there.sum()))]).double()
         order = (rows + places / 2).argsort(stable=True)
         rows, places = rows[order][::2], places[order].reshape(-1, 2)
-        roots, within = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(nodes))
-        along = places[:, :1] + (places[:, 1:] - places[:, :1]) * (roots + 1) / 2
+        inner, within = rule_on_unit_interval(nodes, "gauss-legendre")
+        along = places[:, :1] + (places[:, 1:] - places[:, :1]) * inner
         points = starts[rows].repeat_interleave(nodes, dim=0)
         points[:, axis] = self.low[axis] + along.flatten() * self.length[axis]
-        weights = shares[rows, None] * (places[:, 1:] - places[:, :1]) * within / 2
+        weights = shares[rows, None] * (places[:, 1:] - places[:, :1]) * within
         return points, weights.flatten() * float(self.length.prod())

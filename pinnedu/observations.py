@@ -61,7 +61,7 @@ class At(Condition):
             columns = {name: _rows(item, visible, f"The {name} of {kind}") for name, item in columns.items()}
             points = columns.pop("points")
             warnings.warn(f"{kind} leaves out {self.left_out} of {len(visible)} rows, which are masked.", stacklevel=3)
-        self.precision = _precision(points)
+        self.precision = precision(points)
         self.where = as_tensor(points, f"The points of {kind}").detach().cpu()
         self.values = {name: as_tensor(value, f"The values of {name}").detach().cpu() for name, value in columns.items()}
 
@@ -120,7 +120,7 @@ class At(Condition):
 
     def restrict(self, domain: Domain) -> At | None:
         """The rows whose points lie in a smaller domain; None if there are none."""
-        inside = domain.contains(self.where)
+        inside = domain.contains(self.where, max(1e-9, domain.rounding(self.precision)))
         if not inside.any():
             return None
         part = copy.copy(self)
@@ -168,7 +168,7 @@ def _rows(item: Any, visible: np.ndarray[Any, Any], what: str) -> Any:
     return array[torch.from_numpy(visible).to(array.device)] if isinstance(array, Tensor) else array[visible]
 
 
-def _precision(points: Any) -> float:
+def precision(points: Any) -> float:
     """The relative rounding of the numbers as they were given, at least that of single precision."""
     dtype = getattr(points, "dtype", None)
     if isinstance(dtype, torch.dtype):

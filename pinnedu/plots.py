@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
@@ -14,6 +15,7 @@ import torch
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image, PngImagePlugin
@@ -278,6 +280,46 @@ def history(runs: Fit | Mapping[str, Fit], *, against: str = "step", ax: Axes | 
         axes.set_xlabel("step" if against == "step" else "seconds of training")
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
+
+
+def label_lines(axes: Axes) -> None:
+    """Write the label of each line at its end, in its color, instead of a legend.
+
+    Labels to the right of the axes move apart where they would cover each other. A line that ends earlier, or leaves
+    the axes, has its label there. Call this last: it needs the limits of the axes as they are to be.
+
+    Raises
+    ------
+    ValueError
+        If no line has a label.
+    """
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    if not lines:
+        raise ValueError("label_lines found no line with a label: plot with label=..., then call it.")
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    ends = []
+    for line in lines:
+        points = (axes.transData - axes.transAxes).transform(line.get_xydata())
+        ends.append(points[((points > -0.01) & (points < 1.01)).all(axis=1)][-1])
+    to_right = sorted((i for i in range(len(lines)) if ends[i][0] > 0.9), key=lambda i: ends[i][1])
+    room = 1.25 * mpl.rcParams["font.size"] / 72 * axes.figure.dpi / axes.get_window_extent().height
+    for i in to_right:
+        ends[i][0] = max(1, ends[i][0])
+    for _ in range(100):
+        for low, high in pairwise(to_right):
+            lacking = max(0, room - (ends[high][1] - ends[low][1]))
+            ends[low][1] -= lacking / 2
+            ends[high][1] += lacking / 2
+    for line, end in zip(lines, ends, strict=True):
+        axes.annotate(
+            str(line.get_label()),
+            end,
+            xycoords="axes fraction",
+            xytext=(5, 0),
+            textcoords="offset points",
+            verticalalignment="bottom" if end[1] < 0.02 else "center",
+            color=0.75 * np.array(to_rgb(line.get_color())),  # thin letters need more contrast than a line
+        )
 
 
 def _source(source: Fit | nn.Module, problem: Problem | None) -> tuple[nn.Module, Problem]:

@@ -24,6 +24,9 @@ from pinnedu.sampling import Points
 TAKEN = {"interior", "step", "loss", "fresh", "error", "seconds"}
 """Names of what a sample and the history of a run hold besides the terms."""
 
+WEIGHT_OF = "weight of "
+"""How the name begins under which the history has the weight of a term."""
+
 Sample = dict[str, Tensor]
 """Points by set: "interior" and one entry for each condition, each (N, d)."""
 
@@ -78,7 +81,8 @@ class Problem:
         require(isinstance(self.fields, tuple | list) and len(self.fields) > 0, "fields", "a tuple of names", self.fields)
         for name in (*self.fields, *self.derived, *self.unknowns):
             good = isinstance(name, str) and name.isidentifier()
-            if not good or (name in self.unknowns and hasattr(nn.ParameterDict, name)):  # where training keeps it
+            taken = name == "points" or (name in self.unknowns and hasattr(nn.ParameterDict, name))  # where training keeps it
+            if not good or taken:
                 raise ValueError(f"{shown(name)} cannot be the name of a field or an unknown: choose one such as 'u'.")
         names = [*self.fields, *self.derived, *self.domain.names, *self.unknowns]
         for name in names:
@@ -86,8 +90,11 @@ class Problem:
                 raise ValueError(f"The name {name!r} is used twice among fields, coordinates and unknowns.")
         self._name_quantities()
         for name in self.terms:
-            if name in TAKEN or self.terms.count(name) > 1:
+            if name in TAKEN or name.startswith(WEIGHT_OF) or self.terms.count(name) > 1:
                 raise ValueError(f"The equation or condition {name!r} needs a name of its own: it is taken.")
+        for name in self.unknowns:
+            if name in TAKEN or name in self.terms:
+                raise ValueError(f"The unknown {name!r} needs a name of its own: it is taken in the history of a run.")
         for name, equation in self.equations.items():
             self.scope.check(name, equation)
         for name, condition in self.conditions.items():

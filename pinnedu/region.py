@@ -20,7 +20,7 @@ from pinnedu.conditions import check_signature
 from pinnedu.domain import Part, check_coordinate
 from pinnedu.equations import by_name, run
 from pinnedu.product import RULES, MappedShape
-from pinnedu.sampling import MOST_NODES, check_sampling, unit_points
+from pinnedu.sampling import MOST_NODES, check_sampling, rule_on_unit_interval, unit_points
 
 Array = NDArray[np.float64]
 
@@ -295,22 +295,22 @@ class Edges:
         nodes, outward, weights = [], [], []
         for count in counts.unique().tolist():
             own = counts == count
-            roots, shares = (torch.from_numpy(values) for values in np.polynomial.legendre.leggauss(count))
-            nodes.append((self.start[own, None] + (roots[:, None] + 1) / 2 * self.way[own, None]).reshape(-1, 2))
+            along, shares = rule_on_unit_interval(count, "gauss-legendre")
+            nodes.append((self.start[own, None] + along[:, None] * self.way[own, None]).reshape(-1, 2))
             outward.append(self.normals[own].repeat_interleave(count, dim=0))
-            weights.append((self.lengths[own, None] * shares / 2).flatten())
+            weights.append((self.lengths[own, None] * shares).flatten())
         return torch.cat(nodes), torch.cat(outward), torch.cat(weights)
 
 
 def _triangle_rule(triangles: Tensor, along: int, across: int) -> tuple[Tensor, Tensor]:
     """Nodes in all triangles (T, 3, 2) one after the other, so many from the apex on and across; weights that sum to 1."""
     roots, shares = roots_jacobi(along, 0, 1)  # along the way from the apex, where the cut is as long as the way
-    way, way_shares = (roots + 1) / 2, shares / 2
-    roots, shares = np.polynomial.legendre.leggauss(across)
-    s, v = (torch.from_numpy(g).reshape(-1, 1) for g in np.meshgrid(way, (roots + 1) / 2, indexing="ij"))
+    way, way_shares = torch.from_numpy((roots + 1) / 2), torch.from_numpy(shares / 2)
+    aside, aside_shares = rule_on_unit_interval(across, "gauss-legendre")
+    s, v = (g.reshape(-1, 1) for g in torch.meshgrid(way, aside, indexing="ij"))
     a, b, c = (corner[:, None, :] for corner in triangles.unbind(dim=1))
     nodes = a + s * ((b - a) + v * (c - b))
-    return nodes.reshape(-1, 2), torch.from_numpy(np.outer(way_shares, shares / 2)).flatten()
+    return nodes.reshape(-1, 2), torch.outer(way_shares, aside_shares).flatten()
 
 
 def _read(given: Any) -> Any:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pinnedu.checks import flag, named, numbers, one_of, require, shown, whole
 from pinnedu.conditions import check_signature
 from pinnedu.equations import by_name, parameters
+from pinnedu.models import check_wrapped
 from pinnedu.problem import Problem
 from pinnedu.region import Region
 
@@ -125,8 +126,7 @@ class Enriched(nn.Module):
 
     def __init__(self, model: nn.Module, problem: Problem, **functions: Mapping[str, Callable[..., Any]]) -> None:
         super().__init__()
-        require(isinstance(model, nn.Module), "The model", "a torch.nn.Module", model)
-        require(isinstance(problem, Problem), "The problem", "a Problem", problem)
+        check_wrapped("Enriched", model, problem, functions)
         if not functions:
             raise ValueError('Enriched needs the functions of a field, such as u={"corner": CornerFunction(region, (0, 0))}.')
         self.model, self.fields, self.coordinates = model, tuple(problem.fields), problem.domain.names
@@ -134,10 +134,7 @@ class Enriched(nn.Module):
         self.amplitudes = nn.ModuleDict()  # linear layers: so the Jacobian's fast path sees them
         taken: set[str] = set()
         for field, given in functions.items():
-            if field not in self.fields:
-                raise ValueError(f"Enriched names {field!r}, but the fields are {', '.join(self.fields)}.")
-            named(given, f"The functions of {field}", "a dict of name to function")
-            require(len(given) > 0, f"The functions of {field}", "a dict with at least one", given)
+            named(given, f"The functions of {field}", "a dict of at least one name to its function", some=True)
             for name, function in given.items():
                 if name in taken:
                     raise ValueError(f"Enriched has two functions of the name {name!r}: rename one.")

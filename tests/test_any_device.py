@@ -146,7 +146,7 @@ def test_forward_passes_and_every_engine(name, dtype):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_points_residuals_and_the_jacobian(dtype):
     problem = flow()
-    for model in models(problem):
+    for model in list(models(problem))[:: 1 if dtype == torch.float64 else 4]:
         with OneDevice():
             sample = problem.sample(Points(8, 4), device=META, dtype=dtype)
             assert {(points.device, points.dtype) for points in sample.values()} == {(META, dtype)}

@@ -253,6 +253,17 @@ def test_names_of_the_record_are_taken(name):
         Problem(SQUARE, {name: lambda u: u})
     with pytest.raises(ValueError, match="needs a name of its own: it is taken"):
         Problem(SQUARE, {}, {name: On(x=0, equation=lambda u: u)})
+    with pytest.raises(ValueError, match=f"The unknown '{name}' needs a name of its own"):
+        Problem(SQUARE, {"e": lambda u: u}, unknowns={name: 1.0})
+
+
+def test_names_that_two_columns_of_the_record_would_have():
+    left = {"left": On(x=0, equation=lambda u: u)}
+    for name in ("e", "left"):
+        with pytest.raises(ValueError, match=f"The unknown '{name}' needs a name of its own: it is taken in the history"):
+            Problem(SQUARE, {"e": lambda u: u}, left, unknowns={name: 1.0})
+    with pytest.raises(ValueError, match="'weight of e' needs a name of its own"):
+        Problem(SQUARE, {"e": lambda u: u, "weight of e": lambda u: u})
 
 
 @pytest.mark.parametrize("name", ["on", "d", "value", "laplacian", "request", "interior", "points", "_x", "lambda"])

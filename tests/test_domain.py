@@ -39,6 +39,7 @@ def test_box_keeps_its_coordinates_in_the_order_given():
     assert box.low.dtype == box.high.dtype == torch.float64
     assert box.measure == 3.0
     assert repr(box) == "Box(t=(0, 1), x=(-1, 2))"
+    assert Box(self=(0, 1)).names == ("self",)
 
 
 def test_boxes_are_equal_when_their_columns_mean_the_same():

@@ -1,28 +1,15 @@
-"""Models: shapes, normalization, what holds exactly by construction, and which weights a seed draws again."""
+"""Models: shapes, what holds exactly by construction, and which weights a seed draws again."""
 
 from __future__ import annotations
 
 import copy
-from math import pi, sqrt
+from math import sqrt
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
-from pinnedu import (
-    MLP,
-    Box,
-    GaussNewton,
-    HardConstraint,
-    ModifiedMLP,
-    Normalize,
-    PeriodicEmbedding,
-    Points,
-    Problem,
-    fit,
-)
+from pinnedu import MLP, Box, HardConstraint, ModifiedMLP, Normalize, PeriodicEmbedding, Problem
 from pinnedu.models import FactorizedLinear, draw
 
 BOX = Box(x=(-1, 3), t=(0, 10))
@@ -34,22 +21,7 @@ def flat(model):
     return torch.cat([weight.detach().reshape(-1) for weight in model.parameters()])
 
 
-# --- normalization
-
-
-def test_normalize_maps_the_box_to_the_cube():
-    corners = BOX.grid(2)
-    assert Normalize(BOX)(corners).tolist() == [[-1, -1], [-1, 1], [1, -1], [1, 1]]
-    assert Normalize(BOX, scale=3)(corners).abs().eq(3).all()
-    assert Normalize(BOX, scale={"t": 4.0})(corners).abs().tolist() == [[1, 4]] * 4
-    assert Normalize(BOX)(torch.tensor([[1.0, 5.0]])).tolist() == [[0, 0]]
-
-
-def test_normalize_has_nothing_to_train_and_follows_dtype():
-    layer = Normalize(BOX)
-    assert list(layer.parameters()) == []
-    assert layer.to(torch.float32)(POINTS.float()).dtype == torch.float32
-    assert set(layer.state_dict()) == {"center", "factor"}
+# --- the network
 
 
 def test_a_model_sees_the_box_and_not_its_units():
@@ -57,9 +29,6 @@ def test_a_model_sees_the_box_and_not_its_units():
     here, there = MLP(PROBLEM), MLP(Problem(other, {}, fields=("u", "v")))
     there.layers.load_state_dict(here.layers.state_dict())
     assert torch.allclose(here(BOX.grid(5)), there(other.grid(5)), atol=1e-12)
-
-
-# --- the network
 
 
 @pytest.mark.parametrize("hidden", [(), (3,), (10, 20), [4, 4, 4]])
@@ -185,61 +154,6 @@ def test_factorized_networks(kind):
         model.layers[0].s[0] += 1.0
     touched = flat(model)
     assert torch.equal(drawn(model), touched)
-
-
-# --- periodic by construction
-
-
-@given(harmonics=st.integers(1, 4), shift=st.integers(-2, 2), seed=st.integers(0, 20))
-def test_periodic_embedding_makes_any_network_periodic(harmonics, shift, seed):
-    torch.manual_seed(seed)
-    model = MLP(PROBLEM, hidden=(6,), embedding=PeriodicEmbedding(BOX, x=harmonics))
-    moved = POINTS + torch.tensor([4.0 * shift, 0.0])
-    assert torch.allclose(model(POINTS), model(moved), atol=1e-10)
-    half = POINTS + torch.tensor([2.0, 0.0])
-    assert not torch.allclose(model(POINTS), model(half), atol=1e-3)  # 4 is the period, not a fraction of it
-
-
-def test_periodic_embedding_feeds_the_harmonics_named():
-    layer = PeriodicEmbedding(BOX, x=2)
-    x, t = POINTS.unbind(1)
-    w = 2 * pi / 4
-    features = layer(POINTS)
-    assert layer.out_features == features.shape[1] == 5
-    angle = w * (x - 1)  # measured from the middle of the interval
-    expected = torch.stack([angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin(), (t - 5) / 5], dim=1)
-    assert torch.allclose(features, expected, atol=1e-12)
-    assert PeriodicEmbedding(BOX, x=1, t=3).out_features == PeriodicEmbedding(BOX, x=1, t=3)(POINTS).shape[1] == 8
-
-
-def test_a_guessed_period_is_learned():
-    wave = Problem(BOX, {"wave": lambda u, x: u - torch.sin(2.2 * x)})
-    torch.manual_seed(0)
-    embedding = PeriodicEmbedding(BOX, {"x": 3.0}, x=1)
-    assert embedding.period("x") == pytest.approx(3.0)
-    assert PeriodicEmbedding(BOX, x=1).period("x") == pytest.approx(4.0)
-    model = MLP(wave, hidden=(), embedding=embedding)
-    fit(model, wave, optimizer=GaussNewton(), steps=30, points=Points(50), seed=0, progress=False)
-    assert embedding.period("x") == pytest.approx(2 * pi / 2.2, rel=1e-8)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: PeriodicEmbedding(BOX),
-            r"PeriodicEmbedding needs a coordinate, such as PeriodicEmbedding\(box, x=1\)",
-        ),
-        (lambda: PeriodicEmbedding(BOX, y=1), "PeriodicEmbedding names 'y', but the coordinates are x, t"),
-        (lambda: PeriodicEmbedding(BOX, x=0), "PeriodicEmbedding needs at least one harmonic of x, not 0"),
-        (lambda: PeriodicEmbedding(BOX, {"t": 6.0}, x=1), "guesses a period of 't': say how many harmonics, t=1"),
-        (lambda: PeriodicEmbedding(BOX, {"t": 0.0}, t=1), r"The period of t must be positive, not 0\.0"),
-        (lambda: Normalize(BOX, scale={"y": 2.0}), "scale names 'y', but the coordinates are x, t"),
-    ],
-)
-def test_bad_embeddings(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
 
 
 # --- hard constraints

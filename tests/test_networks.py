@@ -11,14 +11,11 @@ from pinnedu import (
     Adam,
     Box,
     Fit,
-    FourierFeatures,
     GaussNewton,
     HardConstraint,
-    ModifiedMLP,
     Networks,
     Observed,
     On,
-    PeriodicEmbedding,
     Points,
     Problem,
     fit,
@@ -139,20 +136,6 @@ def test_a_run_is_saved_loaded_and_predicted(tmp_path):
     assert (run.predict("k", x=0.3, t=[0.1, 1.9]) == other.predict("k", x=0.3, t=0.1)).all()
     assert other.unknowns == run.unknowns
     assert other.weights == run.weights
-
-
-@pytest.mark.parametrize("kind", ["Fourier", "periodic", "modified"])
-def test_a_network_of_some_inputs_is_built_again_with_its_embedding(tmp_path, kind):
-    problem = rod()
-    of_x = Box(x=(0, 1))
-    embedding = FourierFeatures(torch.ones(3, 1)) if kind == "Fourier" else PeriodicEmbedding(of_x, x=2)
-    made = MLP(problem, (4,), inputs=("x",), embedding=embedding)
-    if kind == "modified":
-        made = ModifiedMLP(problem, (4,), inputs=("x",))
-    model = Networks(u=MLP(problem, (5,)), k=made)
-    run = fit(model, problem, optimizer=Adam(), steps=1, points=FEW, seed=0, device="cpu", progress=False)
-    run.save(tmp_path / "run.pt")
-    assert torch.equal(Fit.load(tmp_path / "run.pt", problem).model(WHERE), run.model(WHERE))
 
 
 def test_a_checkpoint_goes_on_as_if_nothing_had_happened(tmp_path):

@@ -77,6 +77,14 @@ def test_single_precision_on_a_face(high, form):
     Problem(Box(x=(0, high)), {}, {"end": On(x=np.float32(high), equation=lambda u: u)})
 
 
+def test_single_precision_on_a_face_stays_in_the_part_that_ends_there():
+    data = Observed(np.float32([[0.05], [0.1], [0.2]]), u=[1.0, 2.0, 3.0])
+    assert data.restrict(Box(x=(0, 0.1))).values["u"].tolist() == [1, 2]
+    assert data.restrict(Box(x=(0.1, 0.2))).values["u"].tolist() == [2, 3]
+    exact = Observed(np.array([[0.1 + 1e-6]]), u=[1.0])
+    assert exact.restrict(Box(x=(0, 0.1))) is None
+
+
 def test_a_short_interval_far_from_zero():
     t = np.linspace(1000, 1000.1, 11, dtype=np.float32)
     Problem(Box(t=(1000, 1000.1)), {}, {"data": Observed(t[:, None], u=t)})

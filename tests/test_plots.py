@@ -229,3 +229,38 @@ CUBE = Problem(Box(x=(0, 1), y=(0, 1), t=(0, 1)), {})
 def test_bad_pictures(model, draw, message):
     with pytest.raises(ValueError, match=message):
         draw(model)
+
+
+# --- labels at the lines
+
+
+def test_labels_stand_at_the_ends_of_lines_and_apart():
+    with plots.style():
+        figure, axes = plt.subplots()
+        x = np.linspace(0, 1, 50)
+        for label, last in (("low", 0.0), ("high", 1.0), ("as high", 1.0), ("highest", 1.01)):
+            axes.plot(x, last * x, label=label)
+        axes.plot(x, 5 * x, label="leaves")
+        axes.axhline(0.5)
+        axes.set(ylim=(-0.1, 1.2))
+        plots.label_lines(axes)
+    assert axes.get_legend() is None
+    figure.draw_without_rendering()
+    said = {text.get_text(): text for text in axes.texts}
+    assert set(said) == {"low", "high", "as high", "highest", "leaves"}
+    boxes = {name: text.get_window_extent() for name, text in said.items()}
+    apart = sorted((boxes[name] for name in ("low", "high", "as high", "highest")), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 for below, above in zip(apart, apart[1:], strict=False))
+    ends = axes.transData.transform([(axes.get_xlim()[1], 0), (axes.get_xlim()[1], 1), (0.23, 1.15)])
+    for name, (end_x, end_y) in zip(("low", "high", "leaves"), ends, strict=True):
+        box = boxes[name]
+        assert 0 < box.x0 - end_x < 20
+        assert abs((box.y0 + box.y1) / 2 - end_y) < 2 * box.height
+    assert max(box.x1 for box in boxes.values()) < figure.bbox.x1, "the layout made room"
+
+
+def test_labels_need_lines_that_have_one():
+    axes = plt.figure().subplots()
+    axes.plot([0, 1], [0, 1])
+    with pytest.raises(ValueError, match="found no line with a label"):
+        plots.label_lines(axes)

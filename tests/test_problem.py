@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from math import nan, pi
+from math import exp, nan, pi
 
 import numpy as np
 import pytest
@@ -362,6 +362,7 @@ ok = lambda u: u
         (lambda: Problem(BOX, {}, exact=1.0), "'exact' must be a function"),
         (lambda: Problem(BOX, {}, fields="uv"), r'fields is a tuple of names, such as \("uv",\), not a string'),
         (lambda: Problem(BOX, {}, fields=("u", "x")), "The name 'x' is used twice"),
+        (lambda: Problem(BOX, {}, fields=("points",)), "'points' cannot be the name of a field or an unknown"),
         (lambda: Problem(BOX, {}, derived={"u": lambda u: u.x}), "The name 'u' is used twice"),
         (lambda: Problem(BOX, {}, derived={"w": lambda x: x}), "'w' asks for 'x', but there is only u"),
         (lambda: Problem(BOX, {}, derived={"w": lambda u, x: x * u.x}), r"'w' asks for 'x', .* several things is At\(points, eq"),
@@ -429,6 +430,11 @@ def test_bad_problems(make, message):
         (lambda u: torch.mean(u), X, r"'pde' must return one number a point, shape \(3,\), or a tuple of such, not \(\)"),
         (lambda u: torch.stack([u, u]), X, r"must return one number a point, shape \(3,\), or a tuple of such, not \(2, 3\)"),
         (lambda u: (u, None), X, "must return one number a point, .* not NoneType"),
+        (lambda u: (), X, "'pde' must return one number a point, or a tuple of such, not an empty one"),
+        (lambda u: [], X, "not an empty one"),
+        (lambda u: exp(u), X, r"'pde' fails when it is called \(ValueError: .*converted to Python scalars\)"),
+        (lambda u: torch.cat([]), X, r"'pde' fails when it is called \((Runtime|Value)Error: .*\)\."),
+        (lambda u: int("no"), X, r"'pde' fails when it is called \(ValueError: invalid literal .*\)\."),
         (ok, X[:, :1], r"The points of 'interior' must have shape \(N, 2\) with columns x, t, not \(3, 1\)"),
         (ok, X[0], r"The points of 'interior' must have shape \(N, 2\)"),
         (ok, {"data": X}, r"The points of 'data' must have shape \(N, 3\) with columns x, t, u, not \(3, 2\)"),

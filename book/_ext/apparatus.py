@@ -44,7 +44,7 @@ class Scoreboard(SphinxDirective):
         count = {state: sum(row.holds is state for row in found) for state in (True, False, None)}
         words = f"**{count[True]} of {len(found)} claims hold** as measured, {count[False]} do not"
         words += f", and for {count[None]} the chapter is not there yet." if count[None] else "."
-        return parsed(self, f"{words}\n\n{scoreboard.markdown(found)}")
+        return [nodes.container("", *parsed(self, f"{words}\n\n{scoreboard.markdown(found)}"), classes=["scoreboard"])]
 
 
 class ChapterList(SphinxDirective):

@@ -9,15 +9,17 @@ from pathlib import Path
 
 from docutils import nodes
 
-SILENT = nodes.math, nodes.math_block, nodes.raw, nodes.comment, nodes.system_message
+SILENT = nodes.math_block, nodes.raw, nodes.comment, nodes.system_message
 BLOCKS = nodes.paragraph, nodes.literal_block, nodes.list_item, nodes.entry, nodes.term
 OUTPUT = "cell_output"
 
 
 def text(node):
-    """What a section itself says, without formulas, printed output and the sections in it."""
+    """What a section itself says, without displayed formulas, printed output and the sections in it."""
     if isinstance(node, nodes.Text):
         return str(node)
+    if isinstance(node, nodes.math):  # no command of TeX: nobody looks for one, or could read it in a line of results
+        return "…" if "\\" in node.astext() else node.astext()
     if isinstance(node, (*SILENT, nodes.section, nodes.title)) or OUTPUT in node.get("classes", ()):
         return ""
     said = "".join(map(text, node.children))

@@ -6,6 +6,7 @@ left out.
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -16,7 +17,8 @@ from chapters import ROOT, pages
 NEEDS = re.compile(r"\*\*Prerequisites\*\*:?(.*?)\n\n", re.S)
 LEARN = re.compile(r"\*\*You will learn\*\*:?\s+(.*?)(?=[,;.:](?:\s|$)|\n\n)", re.S)
 LINK = re.compile(r"\{doc\}`(?:[^`<]*<)?/?([\w/]+?)>?`|\]\(([\w/]+?)(?:\.md|\.ipynb)?\)")
-WIDTH, HEIGHT, GAP, DROP = 132, 46, 14, 34  # a box, and the room beside and below it
+WIDTH, HEIGHT, GAP, DROP = 124, 58, 10, 30  # a box, and the room beside and below it, in pixels of the page
+ABREAST = 5  # as many boxes as a page has room for
 
 
 @dataclass
@@ -90,41 +92,41 @@ def arrows(found: dict[str, Chapter]) -> list[tuple[str, str]]:
     ]
 
 
-def lines(title: str, most: int = 19) -> list[str]:
-    """Break a title into two lines at most."""
-    first, rest = "", title.split()
-    while rest and len(f"{first} {rest[0]}".strip()) <= most:
-        first = f"{first} {rest.pop(0)}".strip()
-    second = " ".join(rest)
-    return [first, second if len(second) <= most + 2 else second[:most].rstrip() + "…"] if rest else [first]
+def spots(found: dict[str, Chapter]) -> dict[str, tuple[int, float]]:
+    """Where each box is: its row from above, and how many boxes it is to the right of the middle.
+
+    A box lies below the middle of what it needs. A level with more boxes than a page has room for is several rows,
+    whose boxes lie in each other's gaps.
+    """
+    ways, place, row = arrows(found), {}, 0
+
+    def middle(name):
+        above = [place[need][1] for need, to in ways if to == name]
+        return sum(above) / len(above) if above else list(found).index(name)
+
+    for height in range(1 + max(chapter.level for chapter in found.values())):
+        level_boxes = sorted((name for name in found if found[name].level == height), key=middle)
+        count = -(-len(level_boxes) // ABREAST)
+        for boxes in (level_boxes[start::count] for start in range(count)):
+            place |= {name: (row, i - (len(boxes) - 1) / 2) for i, name in enumerate(boxes)}
+            row += 1
+    return place
 
 
 def svg(found: dict[str, Chapter]) -> str:
     """The map as inline SVG, whose colors the style sheet gives."""
-    rows: list[list[str]] = [[] for _ in range(1 + max(chapter.level for chapter in found.values()))]
-    for name, chapter in found.items():
-        rows[chapter.level].append(name)
-    ways = arrows(found)
-    place: dict[str, float] = {}
-
-    def middle(name):
-        above = [place[need] for need, to in ways if to == name]
-        return sum(above) / len(above) if above else list(found).index(name)
-
-    for row in rows:  # each chapter below the middle of what it needs
-        row.sort(key=middle)
-        place |= {name: i - (len(row) - 1) / 2 for i, name in enumerate(row)}
-    wide = max(map(len, rows)) * (WIDTH + GAP) + GAP
-    x = {name: wide / 2 + at * (WIDTH + GAP) - WIDTH / 2 for name, at in place.items()}
-    y = {name: GAP + chapter.level * (HEIGHT + DROP) for name, chapter in found.items()}
-    tall = len(rows) * (HEIGHT + DROP) - DROP + 2 * GAP
+    place = spots(found)
+    wide = (2 * max(right for _, right in place.values()) + 1) * (WIDTH + GAP) + GAP
+    x = {name: wide / 2 + right * (WIDTH + GAP) - WIDTH / 2 for name, (_, right) in place.items()}
+    y = {name: GAP + row * (HEIGHT + DROP) for name, (row, _) in place.items()}
+    tall = max(y.values()) + HEIGHT + GAP
     drawn = []
-    for need, name in ways:
+    for need, name in arrows(found):
         x1, y1, x2, y2 = x[need] + WIDTH / 2, y[need] + HEIGHT, x[name] + WIDTH / 2, y[name]
         bend = (y2 - y1) / 2
         drawn.append(f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"/>')
     for name, chapter in found.items():
-        words = lines(chapter.title)
+        words = textwrap.wrap(chapter.title, 19, break_on_hyphens=False)
         top = y[name] + HEIGHT / 2 + 4 - 7.5 * (len(words) - 1)
         texts = "".join(
             f'<text x="{x[name] + WIDTH / 2:.0f}" y="{top + 15 * i:.0f}">{escape(line)}</text>'

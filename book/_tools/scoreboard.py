@@ -37,7 +37,7 @@ class Row:
     claim: str
     chapter: str
     measured: str  # in words, with the numbers; empty if missing
-    where: str  # device and time
+    time: str  # of the whole chapter
     holds: bool | None  # None if missing
     shaken: float | None = None  # how often the claims of its study hold under other seeds and rounding, the least often
 
@@ -57,7 +57,7 @@ def glued(path: Path) -> dict[str, float]:
 
 
 def running_time(path: Path) -> str:
-    """What the chapter's box says about device and time."""
+    """What the chapter's box says about its time."""
     time = json.loads(path.read_text(encoding="utf-8"))["metadata"].get("pinnedu", {}).get("running_time")
     return time or "not measured"
 
@@ -95,7 +95,7 @@ def row(name: str, entry: dict, there: dict[str, Path]) -> Row:
     chapter = entry["chapter"]
     if chapter not in there:
         return Row(name, entry["claim"], chapter, "", "", None)
-    numbers, device = glued(there[chapter]), entry.get("device", "2 CPU cores")
+    numbers = glued(there[chapter])
     if not entry.get("measured") or not (entry.get("holds") or entry.get("study")):
         raise ValueError(f"{name}: the chapter {chapter} is there now; say in {TABLE.name} what it measured, and when it holds.")
     try:
@@ -106,7 +106,7 @@ def row(name: str, entry: dict, there: dict[str, Path]) -> Row:
     verdicts = [claimed(name, study) for study in entry.get("study", "").split()]
     true, often = all(verdict for verdict, _ in verdicts), [share for _, share in verdicts]
     shaken = None if not often or None in often else min(share for share in often if share is not None)
-    return Row(name, entry["claim"], chapter, measured, f"{device}, {running_time(there[chapter])}", holds and true, shaken)
+    return Row(name, entry["claim"], chapter, measured, running_time(there[chapter]), holds and true, shaken)
 
 
 def claimed(name: str, study_name: str) -> tuple[bool, float | None]:
@@ -127,11 +127,11 @@ def claimed(name: str, study_name: str) -> tuple[bool, float | None]:
 def markdown(found: list[Row]) -> str:
     """The table, as MyST."""
     said = {True: "**yes**", False: "**no**", None: "missing"}
-    lines = ["| | Claim | We measured | Where, chapter in all | Holds |", "| :-- | :-- | :-- | :-- | :-- |"]
+    lines = ["| | Claim | We measured | Whole chapter | Holds |", "| :-- | :-- | :-- | :-- | :-- |"]
     for one in found:
         chapter = f"{{doc}}`{one.chapter}`: " if one.holds is not None else "its chapter is not there yet"
         often = "" if one.shaken is None else f", in {one.shaken:.0%}"
-        lines.append(f"| {one.name} | {one.claim} | {chapter}{one.measured} | {one.where} | {said[one.holds]}{often} |")
+        lines.append(f"| {one.name} | {one.claim} | {chapter}{one.measured} | {one.time} | {said[one.holds]}{often} |")
     return "\n".join(lines)
 
 

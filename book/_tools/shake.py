@@ -40,7 +40,8 @@ def environment(rounding: str) -> dict[str, str]:
     variables, threads = ROUNDINGS[rounding]
     cleared = {name for one, _ in ROUNDINGS.values() for name in one}
     kept = {name: value for name, value in os.environ.items() if name not in cleared}
-    return kept | variables | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    passive = {"OMP_WAIT_POLICY": "PASSIVE"}  # a thread that waits in a loop keeps the other from a busy core
+    return kept | variables | passive | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
 
 
 def numbers(text: str) -> list[int]:

@@ -1,8 +1,9 @@
-"""How a number is set in running text: 4.1·10⁻³ where a program prints 4.1e-03."""
+"""How a number is set in running text: 4.1·10⁻³ where a program prints 4.1e-03, and no line breaks before its unit."""
 
 import re
 
 PRINTED = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d{2,3})(?!\w)")
+BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:s|ms|MB|GB)\b)")
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -16,5 +17,5 @@ def power(found: re.Match) -> str:
 
 
 def set_numbers(text: str) -> str:
-    """Every number of a text that a program has printed with an exponent."""
-    return PRINTED.sub(power, text)
+    """Every number of a text: what a program has printed with an exponent is raised, and a unit stays with its number."""
+    return BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", PRINTED.sub(power, text))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.conditions import Periodic
-from pinnedu.models import MLP, FourierFeatures
+from pinnedu.embeddings import FourierFeatures
+from pinnedu.models import MLP
 from pinnedu.problem import Problem, Sample
 from pinnedu.recipe.waves import frequencies, linearized, rows, waves
 from pinnedu.sampling import Points
@@ -19,7 +20,7 @@ from pinnedu.trainers.strategies import check_forward
 from pinnedu.trainers.weights import kernel_traces
 
 LOOKED = 256  # points of each set that are looked at
-SLOW = 1.4  # radians over the domain's length: where conditions are missing, slow functions show it
+SLOW = 4.0  # radians over the length of the domain: where conditions are missing, slow functions show it
 SEEN = 1e-7
 RIPPLE = 1e-6  # the size of a wave that a nonlinear equation takes for a linear one's
 TURNS = 40  # of a wave that is fast for any domain; and of one four times as fast
@@ -108,17 +109,18 @@ def looked_at(problem: Problem, count: int = LOOKED, seed: int = 0) -> Sample:
     return problem.sample(points, generator=torch.Generator().manual_seed(seed))
 
 
-def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample) -> float:
+def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample, at: nn.Module | None = None) -> float:
     """By how much an error of the residuals may be larger in the fields: the worst over random waves.
 
     The residuals of waves with coefficients c are J c, their values are F c. The largest |F c| / |J c| is one over the root of
     the smallest eigenvalue of J^T J c = lambda F^T F c. It is infinite where conditions are missing, and very large for a
-    problem that is ill-posed, such as heat backward in time.
+    problem that is ill-posed, such as heat backward in time. Nonlinear equations are taken along their tangent at a model, or at
+    zero.
     """
-    found = frequencies(problem, (SLOW / (problem.domain.high - problem.domain.low)).tolist(), 60, periodic)
+    found = frequencies(problem, (SLOW / (problem.domain.high - problem.domain.low)).tolist(), 100, periodic)
     model = waves(problem, found)
     weights, count = weights_of(problem, model, sample), len(problem.fields)
-    blocks = linearized(problem, model, sample, weights, problem.unknowns)
+    blocks = linearized(problem, model if at is None else at, sample, weights, problem.unknowns)
     residuals = torch.cat([block.weight**0.5 * rows(block, found, count, ()) for block in blocks])
     shapes = model.embedding(sample["interior"])
     shapes = torch.cat([shapes, torch.ones_like(shapes[:, :1])], dim=1) / len(shapes) ** 0.5

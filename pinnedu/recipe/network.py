@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pinnedu.models import MLP, Normalize, PeriodicEmbedding
+from pinnedu.embeddings import Normalize, PeriodicEmbedding
+from pinnedu.models import MLP
 from pinnedu.problem import Problem
 from pinnedu.recipe.clock import Clock
 from pinnedu.sampling import Points

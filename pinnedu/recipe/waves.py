@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from pinnedu.derivatives.requests import Laplacian, Order, Request
 from pinnedu.derivatives.taylor import taylor
-from pinnedu.models import MLP, FourierFeatures
+from pinnedu.embeddings import FourierFeatures
+from pinnedu.models import MLP
 from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
 from pinnedu.trainers.composite import Corrected

@@ -30,6 +30,8 @@ def heavy_ball(
 ) -> Descent:
     """Gradient descent with the best constant momentum, Polyak's heavy ball.
 
+    Proven in the book: thm-so-root.
+
     eta = 4 / (sqrt mu_max + sqrt mu_min)^2 and m = ((sqrt kappa - 1) / (sqrt kappa + 1))^2; the error falls by sqrt(m) a step.
 
     Parameters
@@ -83,6 +85,8 @@ def conjugate_gradients(
     A: ArrayLike, b: ArrayLike, steps: int, *, start: ArrayLike | None = None, tolerance: float = 0.0
 ) -> Descent:
     """Conjugate gradients: the smallest error, in the norm of A, that n gradients allow.
+
+    Proven in the book: thm-so-root.
 
     Parameters as of `heavy_ball`. At most as many steps as A has different eigenvalues, but for rounding.
     """

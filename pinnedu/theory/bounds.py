@@ -16,6 +16,8 @@ from pinnedu.checks import positive, whole
 def poisson_bounds(K: int, lam: float) -> tuple[float, float]:
     """Two numbers between which kappa of `fourier.poisson(K, lam)` lies; for a fixed lam both grow as K^4.
 
+    Proven in the book: thm-gd-fourth.
+
     Below: v_K^2 = 1/pi, so mu_max >= K^4 + lam/pi. The sine of frequency 1 and the constant give mu_min <= min(1, lam/(2 pi)).
     Above: mu_max <= K^4 + lam |v|^2, where |v|^2 = (2K+1)/(2 pi). With gamma = 1, A^-1 = P A~^-1 P and |P| = 1, so mu_min is
     at least that of A~ = P A P. This is the identity but for the block `two_by_two`, whose determinant is lam/(2 pi) and whose
@@ -40,6 +42,8 @@ def poisson_bounds(K: int, lam: float) -> tuple[float, float]:
 
 def two_by_two(K: int, lam: float, gamma: float = 1.0) -> np.ndarray:
     """The block in which the preconditioned matrix of Poisson's equation is not the identity, shape (2, 2).
+
+    Proven in the book: thm-pl-two.
 
     A~ = diag(0, 1, ..., 1) + lam w w^T with w = P v. It acts on the constant and on the rest of w, made a unit vector: on
     what is orthogonal to both it is the identity. Off the constant w has the square norm sum_{k <= K} k^-4 / pi.
@@ -67,6 +71,8 @@ def advection_gap(lam: float) -> float:
 
 def advection_bounds(K: int, beta: int, lam: float = 1.0) -> tuple[float, float]:
     """Two numbers between which kappa of `fourier.advection(K, beta, 2 pi, lam=lam)` lies; both grow as beta^2.
+
+    Proven in the book: thm-speed-bound, thm-speed-law.
 
     For T = 2 pi and a whole speed, where J = beta. Below: the theorem "Speed costs its square", from the wave that runs the
     wrong way and from the neighbor of the solution. Above: mu_max <= (beta K + J)^2 + lam (2J+1)/T. The eigenvalues of the

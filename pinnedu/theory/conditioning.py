@@ -58,6 +58,8 @@ def contraction(A: ArrayLike, rate: float | None = None) -> float:
     """The factor by which a step of gradient descent at `rate` shrinks the slowest part of the error: max |1
     - rate mu|.
 
+    Proven in the book: thm-gd-contraction.
+
     The default rate is 1 / mu_max, as in `gradient_descent`, and the factor then 1 - 1 / kappa(A).
     """
     extremes = [extreme_values(block) for block in diagonal_blocks(symmetric(A))]
@@ -125,6 +127,8 @@ def gradient_descent(
 ) -> Descent:
     """Minimize 1/2 theta^T A theta - b^T theta by gradient descent, theta <- theta - rate M (A theta - b).
 
+    Proven in the book: thm-pl-same.
+
     Parameters
     ----------
     A : (P, P) array
@@ -181,6 +185,8 @@ def gradient_descent(
 
 def poisson_extremes(K: int, lam: float) -> tuple[float, float]:
     """The smallest and the largest eigenvalue of `poisson(K, lam)`, lam > 0, from its secular equation.
+
+    Proven in the book: thm-cl-secular.
 
     The sines keep the eigenvalues k^4. The constant and the cosines see the rank-one matrix lam v v^T, and
     the eigenvalues mu of their block solve sum_k v_k^2 / (mu - k^4) = 1 / lam. The smallest lies in (0, 1)
@@ -241,7 +247,10 @@ def clamped_tone() -> float:
 
 
 def weight_law(K: int) -> tuple[float, float]:
-    """Best weight and least condition number for large K: 2 sqrt(2) a tanh(pi a) K^2 and K^4 / a^4."""
+    """Best weight and least condition number for large K: 2 sqrt(2) a tanh(pi a) K^2 and K^4 / a^4.
+
+    Proven in the book: thm-cl-law.
+    """
     a = clamped_tone()
     return float(2 * np.sqrt(2) * a * np.tanh(np.pi * a)) * whole(K, "K") ** 2, K**4 / a**4
 

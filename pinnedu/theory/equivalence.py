@@ -169,6 +169,8 @@ class Preconditioned:
 def precondition(operator: Operator, basis: Sines, *, like: Operator | None = None) -> Preconditioned:
     """Precondition a linear problem of one's own by one with constant coefficients.
 
+    Proven in the book: thm-pg-equivalence, thm-pg-variable.
+
     P = 1 / |symbol of `like`|: for the Laplacian 1 / k^2, on the square 1 / (k^2 + l^2).
 
     The constants: write D = a D_0 + sum_j e_j d_j, where D_0 is `like`, a(x) the ratio of the coefficients of its first

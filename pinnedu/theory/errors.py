@@ -122,6 +122,8 @@ def sobolev_error(model: nn.Module, problem: Problem, order: int = 0, nodes: int
 def residual_constant(problem: Problem, nodes: int = 32) -> float:
     """The constant C in |D u_theta - f| <= C |u_theta - u|_{H^s}, for the linear equations of a problem.
 
+    Proven in the book: thm-approximation-continuity.
+
     With D u = sum_alpha a_alpha(x) d^alpha u, the inequality of Cauchy and Schwarz at every point x gives
     C^2 = max_x sum_alpha a_alpha(x)^2; squares are summed over the equations. The coefficients are found by
     asking each equation what it makes of a function all of whose derivatives but one are zero.
@@ -160,6 +162,8 @@ def residual_constant(problem: Problem, nodes: int = 32) -> float:
 def heat_stability(box: Box, D: float = 1.0, growth: float = 0.0) -> dict[str, float]:
     """Constants of u_t = D u_xx + growth u with given values at both ends, for any residuals.
 
+    Proven in the book: thm-stability-heat.
+
     |u_theta - u| <= C_heat |r| + C_initial |r_initial| + C_wall (|r_left| + |r_right|), with
 
         mu = D pi^2 / L^2 - growth,   C_heat = (1 - exp(-mu T)) / mu,   C_initial^2 = (1 - exp(-2 mu T)) / (2 mu),
@@ -191,6 +195,8 @@ def heat_stability(box: Box, D: float = 1.0, growth: float = 0.0) -> dict[str, f
 def advection_stability(box: Box, beta: float) -> dict[str, float]:
     """Constants of u_t + beta u_x = 0, periodic in x, for any residuals.
 
+    Proven in the book: thm-stability-advection.
+
     |u_theta - u| <= T |r| + sqrt(T) |r_initial| + sqrt(|beta| T (|beta| T / L + 2)) |r_periodic|.
 
     Parameters
@@ -212,6 +218,8 @@ def advection_stability(box: Box, beta: float) -> dict[str, float]:
 
 def helmholtz_stability(box: Box, k: float) -> dict[str, float]:
     """Constants of u'' + k^2 u = f on an interval with given values at both ends, for any residuals.
+
+    Proven in the book: thm-stability-helmholtz.
 
     |u_theta - u| <= C |r| + C_wall (|r_left| + |r_right|), with
 
@@ -313,6 +321,8 @@ def quadrature_gap(
     nodes: int = 64,
 ) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
     """By how much a rule misses the integral of the squared residual, relative to the integral.
+
+    Proven in the book: thm-quadrature-midpoint, thm-quadrature-monte-carlo.
 
     Parameters
     ----------

@@ -103,6 +103,8 @@ class Basis:
 def poisson(K: int, lam: float) -> Array:
     """The matrix A(lam) = diag(k^4) + lam v v^T of the Poisson problem, modes -K..K: shape (2K+1, 2K+1).
 
+    Proven in the book: thm-gd-gradient.
+
     Parameters
     ----------
     K : int
@@ -148,6 +150,8 @@ def preconditioner(K: int, gamma: float) -> Array:
 
 def precondition(A: ArrayLike, gamma: float) -> Array:
     """The preconditioned matrix P A P of the model gamma theta_0 phi_0 + sum_{k != 0} theta_k phi_k / k^2.
+
+    Proven in the book: thm-pl-main.
 
     Parameters
     ----------
@@ -273,6 +277,8 @@ def advection(
 ) -> Array:
     """The matrix A of the advection problem for one of `windows` equal windows in time, each rescaled to (0,
     T).
+
+    Proven in the book: thm-speed-matrix, thm-speed-windows.
 
     A window of length T / windows, stretched to the length T, is the same problem with the speed beta /
     windows: so is its matrix. With T = 2 pi and a whole number beta / windows the solution sin(x - beta t) is

@@ -173,6 +173,8 @@ def relu(cosine: ArrayLike, *, hidden: int = 1, bias: bool = False) -> Array:
 def convolution(distance: ArrayLike, frequencies: ArrayLike) -> Array:
     """The kernel h of Fourier features at x - y: the mean of cos(b_j (x - y)), in one dimension.
 
+    Proven in the book: thm-ff-convolution.
+
     For b_j = 1, ..., m it is (D_m - 1) / (2m), with the Dirichlet kernel D_m.
     """
     b = np.atleast_1d(np.asarray(frequencies, dtype=float))

@@ -34,6 +34,8 @@ Preconditioner = Callable[[Objective, Tensor], Tensor]
 def gauss_newton_preconditioner(eps: float, *, form: str = "primal", relative: bool = False) -> Preconditioner:
     """Precondition by the matrix of the linearized problem: the direction (A + eps I)^-1 grad L.
 
+    Proven in the book: thm-pn-eps.
+
     For `GradientDescent(preconditioner=...)`. A is that of the present weights and the present points;
     its scaling is the loss's. On a linear problem and a linear model, with lr = 1 and eps = 0, it is
     Newton's method.
@@ -112,7 +114,10 @@ def preconditioned_operator(J: Tensor, eps: float) -> Tensor:
 
 
 def projector(J: Tensor, eps: float = 0.0) -> Tensor:
-    """J J^T (J J^T + eps)^-1, (N, N): its eigenvalues are mu / (mu + eps); for eps = 0 the projector onto the range of J."""
+    """J J^T (J J^T + eps)^-1, (N, N): its eigenvalues are mu / (mu + eps); for eps = 0 the projector onto the range of J.
+
+    Proven in the book: thm-pg-projection.
+    """
     Q, s, _ = torch.linalg.svd(J, full_matrices=False)
     mu = s**2
     keep = s > max(J.shape) * torch.finfo(J.dtype).eps * s[0]

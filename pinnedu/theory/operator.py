@@ -104,6 +104,8 @@ def spectrum(
 ) -> Spectra:
     """The spectrum of A = int D phi D phi^T dx and of the operator it belongs to.
 
+    Proven in the book: thm-ov-spectra.
+
     Parameters
     ----------
     model : Module, (N, d) -> (N, 1)

@@ -207,6 +207,8 @@ def forecast(
 ) -> Forecast:
     """Forecast the loss of so many steps before the first, by the exact law of the linearized model.
 
+    Proven in the book: thm-tk-law.
+
     Parameters
     ----------
     model : Module
@@ -320,6 +322,8 @@ def compare(
     weights: Mapping[str, float] | None = None,
 ) -> Comparison:
     """Train a copy of the model, and its linearization, by gradient descent side by side.
+
+    Proven in the book: thm-tk-lemma.
 
     Parameters
     ----------

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pinnedu.checks import require, shown
+from pinnedu.observations import precision
 from pinnedu.problem import Problem
 
 
@@ -20,7 +21,7 @@ def points_of(problem: Problem, coordinates: Mapping[str, Any]) -> tuple[Tensor,
     if set(coordinates) != set(names):
         given = ", ".join(coordinates) or "none"
         raise ValueError(f"predict needs each coordinate by name, {', '.join(f'{name}=...' for name in names)}; given: {given}.")
-    columns = []
+    columns, eps = [], 0.0
     for name in names:
         value = coordinates[name]
         try:
@@ -30,13 +31,15 @@ def points_of(problem: Problem, coordinates: Mapping[str, Any]) -> tuple[Tensor,
             good = False
         require(good, name, "a number or an array of finite real numbers", value)
         columns.append(column.astype(np.float64))
+        eps = max(eps, precision(column))
     try:
         together = np.broadcast_arrays(*columns)
     except ValueError:
         shapes = ", ".join(f"{name} {column.shape}" for name, column in zip(names, columns, strict=True))
         raise ValueError(f"The coordinates have shapes that do not broadcast: {shapes}.") from None
     points = torch.from_numpy(np.stack([column.reshape(-1) for column in together], axis=1))
-    if len(points) and (outside := int((~problem.domain.contains(points)).sum())):
+    slack = max(1e-9, problem.domain.rounding(eps))  # single precision on a face is as good as on the face
+    if len(points) and (outside := int((~problem.domain.contains(points, slack)).sum())):
         raise ValueError(f"{outside} of {len(points)} points lie outside of {problem.domain!r}: the model was not trained there.")
     return points, together[0].shape
 

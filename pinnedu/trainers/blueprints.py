@@ -8,15 +8,8 @@ import torch
 from torch import nn
 
 from pinnedu.domain import Box
-from pinnedu.models import (
-    ACTIVATIONS,
-    MLP,
-    FactorizedLinear,
-    FourierFeatures,
-    ModifiedMLP,
-    Normalize,
-    PeriodicEmbedding,
-)
+from pinnedu.embeddings import FourierFeatures, Normalize, PeriodicEmbedding
+from pinnedu.models import ACTIVATIONS, MLP, FactorizedLinear, ModifiedMLP
 from pinnedu.networks import Networks
 from pinnedu.problem import Problem
 from pinnedu.trainers.composite import Corrected, Piecewise
@@ -79,14 +72,16 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
         embedding = FourierFeatures(torch.ones(what["shape"], dtype=torch.float64))
     else:
         guesses = dict.fromkeys(what["guessed"], 1.0)
-        seen = Box(**{name: problem.domain.bounds[name] for name in plan.get("inputs", problem.domain.names)})
+        names = plan.get("inputs", problem.domain.names)
+        lengths = what.get("lengths") or [high - low for low, high in (problem.domain.bounds[name] for name in names)]
+        seen = Box(**{name: (0.0, length) for name, length in zip(names, lengths, strict=True)})  # the centers are weights
         embedding = PeriodicEmbedding(seen, guesses, **what["harmonics"])
     return NETWORKS[plan["network"]](
         problem,
         plan["hidden"],
         plan["activation"],
         embedding=embedding,
-        inputs=plan.get("inputs"),  # a file of an earlier version has none
+        inputs=plan.get("inputs"),  # a file of an earlier version has no inputs, fields and lengths
         fields=plan.get("fields"),
         factorized=plan["factorized"],
     )
@@ -101,5 +96,6 @@ def _embedding(module: nn.Module) -> Blueprint | None:
     if type(module) is PeriodicEmbedding:
         names = list(module.lengths)
         harmonics = {names[axis]: int(count) for axis, count in module.harmonics.items()}
-        return {"kind": "PeriodicEmbedding", "harmonics": harmonics, "guessed": list(module.frequencies)}
+        lengths = list(module.lengths.values())
+        return {"kind": "PeriodicEmbedding", "harmonics": harmonics, "guessed": list(module.frequencies), "lengths": lengths}
     return None

@@ -135,6 +135,19 @@ def test_the_map_has_every_chapter_and_its_arrows_are_prerequisites():
     assert drawn.count("<path") == len(chapter_map.arrows(found)) > 10
 
 
+def test_the_map_is_as_wide_as_a_page_and_cuts_no_title():
+    found = chapter_map.chapters()
+    places = chapter_map.spots(found)
+    assert len(set(places.values())) == len(found)
+    assert all(abs(right) <= (chapter_map.ABREAST - 1) / 2 for _, right in places.values())
+    for need, name in chapter_map.arrows(found):
+        assert places[need][0] < places[name][0]
+    for label, box in re.findall(r'aria-label="([^"]+)"><g.*?>(.*?)</g>', chapter_map.svg(found)):
+        words = re.findall(r"<text[^>]*>(.*?)</text>", box)
+        assert " ".join(words) == label
+        assert len(words) <= 3
+
+
 def test_an_arrow_that_follows_from_others_is_left_out():
     made = {name: chapter_map.Chapter(name, name, 0, needs) for name, needs in (("a", []), ("b", ["a"]), ("c", ["a", "b"]))}
     assert chapter_map.arrows(made) == [("a", "b"), ("b", "c")]

@@ -16,6 +16,7 @@ SITE = chapters.ROOT / "_build" / "html"
         ("1e-16 and 2.50e+120", "10⁻¹⁶ and 2.50·10¹²⁰"),
         ("8e+00 times", "8 times"),
         ("(1e+05)", "(10⁵)"),
+        ("1 % in 5 s, 30 MB; 5 seeds", "1\N{NO-BREAK SPACE}% in 5\N{NO-BREAK SPACE}s, 30\N{NO-BREAK SPACE}MB; 5 seeds"),
         ("a1e-03, 1e-3x, 1e5, v1.2e-03.4", "a1e-03, 1e-3x, 1e5, v1.2e-03.4"),
     ],
 )

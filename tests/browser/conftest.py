@@ -27,28 +27,51 @@ def browser():
         chromium.close()
 
 
+def open_page(browser, name, scheme="light", width=1280):
+    """Open a page of the book in a context of its own; collect what goes wrong on it: errors, and requests to any host."""
+    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = context.new_page()
+    page.wrong = []
+    page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("requestfailed", lambda request: page.wrong.append(f"not loaded: {request.url}"))
+    page.on("request", lambda request: request.url.startswith(LOCAL) or page.wrong.append(request.url))
+    address, _, query = name.partition("?")
+    page.goto((SITE / address).as_uri() + (f"?{query}" if query else ""))
+    if address == "index.html":  # the root only sends you on
+        page.wait_for_url("**/book/index.html")
+    page.wait_for_load_state("load")
+    page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
+    return page
+
+
 @pytest.fixture
 def visit(browser):
-    """Open a page of the book and collect what goes wrong on it: errors, and requests to any host."""
-    contexts = []
+    """Open pages that this test alone sees."""
+    pages = []
 
-    def open_page(name, scheme="light", width=1280):
-        context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
-        contexts.append(context)
-        page = context.new_page()
-        page.wrong = []
-        page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: page.wrong.append(str(error)))
-        page.on("requestfailed", lambda request: page.wrong.append(f"not loaded: {request.url}"))
-        page.on("request", lambda request: request.url.startswith(LOCAL) or page.wrong.append(request.url))
-        address, _, query = name.partition("?")
-        page.goto((SITE / address).as_uri() + (f"?{query}" if query else ""))
-        if address == "index.html":  # the root only sends you on
-            page.wait_for_url("**/book/index.html")
-        page.wait_for_load_state("load")
-        page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
-        return page
+    def visit(name, scheme="light", width=1280):
+        pages.append(open_page(browser, name, scheme, width))
+        return pages[-1]
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    yield visit
+    for page in pages:
+        page.context.close()
+
+
+@pytest.fixture(scope="module")
+def opened(browser, request):
+    """A page that many tests look at: formulas take seconds to be typeset."""
+    page = open_page(browser, f"book/{request.param}.html")
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def page(opened):
+    """The page as it is at first: wide, light, at its top."""
+    opened.set_viewport_size({"width": 1280, "height": 900})
+    opened.evaluate(
+        "() => { document.documentElement.dataset.theme = 'light'; document.activeElement.blur(); scrollTo(0, 0) }"
+    )
+    return opened

@@ -13,6 +13,8 @@ import nbformat
 import pytest
 import reader
 
+pytestmark = pytest.mark.xdist_group("jupyterlab")  # one server
+
 LONGEST = 1200  # seconds, on a busy machine
 RENDERED = "() => [...document.querySelectorAll('.jp-MarkdownOutput')].map(cell => cell.innerText).join('\\n')"
 SETTINGS = {  # all cells are rendered, not those near the window alone; no news
@@ -101,6 +103,26 @@ def test_a_player_of_a_trusted_notebook_plays(lab):
     page.keyboard.press("End" if slider.input_value() != slider.get_attribute("max") else "Home")
     (after,) = box.evaluate(shown)
     assert before != after
+    page.close()
+
+
+def test_a_copy_that_is_not_trusted_shows_one_picture_of_a_player(lab):
+    """JupyterLab runs no script of such a notebook; what it leaves must be whole."""
+    folder, visit = lab
+    notebook = nbformat.read(folder / "advection_speed.ipynb", as_version=4)
+    notebook.metadata["copied"] = True  # else it has the signature of the one that was handed out
+    nbformat.write(notebook, folder / "copied.ipynb")
+    page = visit("copied")
+    heading = page.get_by_role("heading", name=re.compile("Take-aways"))
+    heading.wait_for()
+    assert page.locator("figure.explorer input").count() == 0, "it is trusted"
+    players = sum("figure class" in str(cell.get("outputs")) for cell in notebook.cells)
+    boxes = page.locator("figure.explorer").all()
+    assert len(boxes) == players > 0
+    for box in boxes:
+        pictures = [one for one in box.locator("img").all() if one.is_visible()]
+        assert [one.evaluate("one => one.naturalWidth > 300") for one in pictures] == [True]
+    assert not re.search(r"\{[\w:]+\}`|:::|\$\$", page.evaluate(RENDERED))
     page.close()
 
 

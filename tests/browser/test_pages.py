@@ -1,42 +1,15 @@
-"""Every page in a real browser, from the disk, with the network cut."""
+"""What the book does as a whole: themes, folds, search, downloads."""
 
 import zipfile
 
-import chapters
 import pytest
 
-PAGES = [str(page.relative_to(chapters.ROOT).with_suffix(".html")) for page in chapters.pages()]
 
-CONTRAST = """() => {
-  const light = color => {
-    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(v => v / 255)
-      .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const style = getComputedStyle(document.body);
-  const [a, b] = [light(style.color), light(style.backgroundColor)];
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}"""
-
-
-@pytest.mark.parametrize("name", ["index.html", *PAGES])
-def test_a_page_is_whole(visit, name):
-    page = visit(name)
-    for width in (1280, 360):
-        page.set_viewport_size({"width": width, "height": 900})
-        for theme in ("light", "dark"):
-            page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            surplus = page.evaluate(
-                "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert surplus <= 0, f"{width} px wide, {theme}: the page scrolls sideways by {surplus} px"
-            assert page.evaluate(CONTRAST) >= 7
-    assert page.wrong == []
-    if page.locator(".math").count():
-        assert page.locator("mjx-container svg").count() > 0, "the mathematics is not typeset"
-        assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
-    broken = page.evaluate("() => [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
-    assert broken == []
+def test_the_root_and_the_map_lead_to_the_chapters(visit):
+    assert visit("index.html").wrong == []
+    page = visit("book/reading.html")
+    page.locator(".chapter-map a[href='gradient_descent.html']").click()
+    page.wait_for_url("**/gradient_descent.html")
 
 
 def test_the_theme_follows_the_reader(visit):

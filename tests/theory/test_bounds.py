@@ -9,6 +9,7 @@ from pinnedu.theory.bounds import advection_bounds, advection_gap, poisson_bound
 
 @pytest.mark.parametrize("lam", [0.01, 0.1, 1.0, 10.0, 1e3, 1e5])
 def test_poisson_grows_as_the_fourth_power(lam):
+    """thm-gd-fourth: between both bounds, over seven decades of the weight."""
     for K in (1, 5, 25, 100):
         lower, upper = poisson_bounds(K, lam)
         assert lower <= condition_number(fourier.poisson(K, lam)) <= upper
@@ -27,6 +28,7 @@ def test_the_bounds_of_poisson_are_sharp():
 
 @pytest.mark.parametrize("lam", [0.1, 1.0, 10.0, 100.0])
 def test_advection_grows_as_the_square_of_the_speed(lam):
+    """thm-speed-law: between both bounds, and the smallest eigenvalue above its floor."""
     for K in (1, 2, 3):
         for beta in (1, 2, 5, 12):
             lower, upper = advection_bounds(K, beta, lam)
@@ -48,6 +50,7 @@ def test_the_bounds_of_advection_are_sharp():
 
 @pytest.mark.parametrize(("K", "lam", "gamma"), [(1, 1.0, 1.0), (5, 3.0, 1.0), (30, 0.7, 10.0)])
 def test_the_preconditioned_matrix_is_the_identity_but_for_a_block_of_two(K, lam, gamma):
+    """thm-pl-two: the two eigenvalues of the block, all others one."""
     values = np.linalg.eigvalsh(fourier.precondition(fourier.poisson(K, lam), gamma))
     np.testing.assert_allclose(np.linalg.eigvalsh(two_by_two(K, lam, gamma)), values[[0, -1]], rtol=1e-12)
     np.testing.assert_allclose(values[1:-1], 1, rtol=1e-12)

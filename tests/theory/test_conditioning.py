@@ -74,6 +74,7 @@ def test_matrix_norm_bounds(K, lam):
 @few
 @given(st.integers(1, 5), weights, st.integers(0, 2**32 - 1), st.floats(0.1, 1.0))
 def test_error_obeys_the_bound_at_every_step(K, lam, seed, c):
+    """thm-gd-contraction: at every step, from random starts."""
     A = fourier.poisson(K, lam)
     start = np.random.default_rng(seed).normal(size=len(A))
     high = eigenvalues(A)[-1]
@@ -102,7 +103,7 @@ def test_a_run_that_starts_at_the_solution():
 
 
 def test_newton_is_one_step():
-    """Preconditioning by A^-1 at rate 1 is Newton's method, and ends in one step."""
+    """thm-so-newton: Preconditioning by A^-1 at rate 1 is Newton's method, and ends in one step."""
     A, b = fourier.poisson(6, 3.0), fourier.poisson_load(6)
     run = gradient_descent(A, b, 1, rate=1.0, preconditioner=np.linalg.inv(A), start=np.ones(13))
     assert run.errors[-1] < 1e-10
@@ -204,7 +205,7 @@ def test_windows_divide_by_their_square(K):
 @few
 @given(st.integers(1, 2), st.integers(2, 12), weights)
 def test_advection_bound_holds_at_every_weight(K, beta, lam):
-    """kappa >= (4 beta^2 + lam/T) / min(lam/T, 2 pi^2/T^2): two trial functions, one for each end."""
+    """thm-speed-bound: kappa >= (4 beta^2 + lam/T) / min(lam/T, 2 pi^2/T^2): two trial functions, one for each end."""
     T = 2 * np.pi
     bound = (4 * beta**2 + lam / T) / min(lam / T, 2 * np.pi**2 / T**2)
     assert condition_number(fourier.advection(K, beta, lam=lam)) >= bound * (1 - 1e-9)
@@ -225,6 +226,7 @@ def test_best_weight_of_the_smallest_model_is_exact():
 
 
 def test_large_models_follow_the_law():
+    """thm-cl-law: both limits, at K = 3000."""
     a = conditioning.clamped_tone()
     assert 1 / a**4 == pytest.approx(3.1136, abs=5e-5)
     K = 3000
@@ -238,7 +240,7 @@ def test_large_models_follow_the_law():
 @few
 @given(sizes, weights)
 def test_condition_number_exceeds_three_times_the_fourth_power(K, lam):
-    """1 + cos x vanishes at the boundary and has the Rayleigh quotient 1/3, whatever the weight."""
+    """thm-pl-three: 1 + cos x vanishes at the boundary and has the Rayleigh quotient 1/3, whatever the weight."""
     assert condition_number(fourier.poisson(K, lam)) >= 3 * K**4
 
 
@@ -271,6 +273,7 @@ def exact_kappa(K, lam, gamma):
 @few
 @given(sizes, weights, st.floats(0.1, 100))
 def test_theorem_1_and_2(K, lam, gamma):
+    """thm-pl-main: statements 1 and 2, and the exact number."""
     A = fourier.poisson(K, lam)
     assert condition_number(A) >= K**4
     kappa = condition_number(fourier.precondition(A, gamma))
@@ -280,6 +283,7 @@ def test_theorem_1_and_2(K, lam, gamma):
 
 @pytest.mark.parametrize(("gamma", "trial"), [(10, 1.3418), (100, 1.0299), (1000, 1.0029)])
 def test_theorem_3(gamma, trial):
+    """thm-pl-main: statement 3, with its exact formula."""
     kappa = condition_number(fourier.precondition(fourier.poisson(100, 2 * np.pi / gamma**2), gamma))
     s = np.sqrt(np.sum(1 / np.arange(1, 101) ** 4.0) / np.pi)
     assert kappa == pytest.approx(trial, abs=5e-5)
@@ -289,7 +293,7 @@ def test_theorem_3(gamma, trial):
 @few
 @given(st.integers(1, 8), st.floats(0.1, 10), st.floats(0.5, 10), st.integers(0, 2**32 - 1))
 def test_reparameterizing_is_preconditioning_the_gradient(K, lam, gamma, seed):
-    """R31: theta = P theta_hat, trained in theta_hat, and theta trained with the gradient times P P^T."""
+    """thm-pl-same: R31: theta = P theta_hat, trained in theta_hat, and theta trained with the gradient times P P^T."""
     A, b, p = fourier.poisson(K, lam), fourier.poisson_load(K), fourier.preconditioner(K, gamma)
     start = np.random.default_rng(seed).normal(size=2 * K + 1)
     hat = gradient_descent(fourier.precondition(A, gamma), p * b, 200, start=start, keep=True)

@@ -29,6 +29,7 @@ def test_derivatives_of_the_basis():
 
 
 def test_a_variable_coefficient_costs_its_contrast_squared_whatever_the_size():
+    """thm-pg-variable: within the proven constants, and near them."""
     found = [precondition(A_OF_X, Sines(K)) for K in (5, 10, 20, 40)]
     assert all(one.kappa <= one.bound <= 9.0 for one in found)
     assert found[-1].kappa > 8.5  # the bound is sharp: 9 in the limit

@@ -93,6 +93,7 @@ def test_wider_networks_fit_better():
     ],
 )
 def test_residual_constant(problem, constant):
+    """thm-approximation-continuity: the constant of six equations by hand."""
     assert errors.residual_constant(problem, nodes=64) == pytest.approx(constant, rel=2e-3)
 
 
@@ -142,7 +143,7 @@ def test_no_function_breaks_the_bound(problem, stability):
 
 
 def test_the_bound_is_sharp_on_the_slowest_mode(closed_form):
-    """The start sin x decays as slowly as anything can, so there the constant is attained."""
+    """thm-stability-heat, thm-stability-helmholtz: the start sin x decays as slowly as can be, so the constant is attained."""
     shifted = closed_form(lambda x, t: 1.1 * torch.exp(-t) * torch.sin(x))
     limit, error = bound(shifted, heat(), errors.heat_stability(heat().domain))
     assert error == pytest.approx(limit, rel=1e-9)

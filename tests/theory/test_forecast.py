@@ -41,6 +41,7 @@ def test_the_law_is_that_of_the_iteration(method, rate):
 
 
 def test_the_law_of_a_linear_model_is_that_of_its_training(decay):
+    """thm-tk-law: the loss of the linearized model, step by step."""
     model, sample = MLP(decay, hidden=(6,)), decay.sample(Points(20, 1))
     weights = {"start": 3.0}
     run = tangent.compare(model, decay, sample, 40, weights=weights)

@@ -70,7 +70,7 @@ def torch_poisson_loss(theta, lam, k, x, w):
 
 @pytest.mark.parametrize(("K", "lam"), [(1, 1.0), (5, 1.0), (8, 130.0)])
 def test_poisson_formula_quadrature_and_autograd_agree(K, lam):
-    """R16: three matrices, and the load, to 1e-10 of the largest entry."""
+    """thm-gd-gradient: R16: three matrices, and the load, to 1e-10 of the largest entry."""
     basis, A = Basis(K), poisson(K, lam)
     x, w = basis.quadrature()
     ends = basis.values([-np.pi, np.pi])
@@ -121,6 +121,7 @@ def test_precondition_is_the_matrix_of_the_scaled_features(K, lam, gamma):
 
 @pytest.mark.parametrize(("K", "J", "T", "beta"), [(1, 1, 1.0, 3.0), (2, 3, 2 * np.pi, 1.5), (3, 2, 0.7, 30.0)])
 def test_advection_formula_quadrature_and_autograd_agree(K, J, T, beta):
+    """thm-speed-matrix: the matrix three ways, and the loss."""
     waves, lam = Waves(K, J, T), 1.7
     A = waves.matrix(beta, lam)
     x, t, w = waves.quadrature()

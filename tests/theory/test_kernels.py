@@ -124,15 +124,3 @@ def test_bad_input():
         kernels.decay(np.ones(5), 3, 9)
     with pytest.raises(ValueError, match="power must be"):
         kernels.Rectifier(0)
-    with pytest.raises(ValueError, match="shape"):
-        FourierFeatures(torch.zeros(2, 2, 2))
-    with pytest.raises(ValueError, match="one for each frequency"):
-        FourierFeatures(torch.ones(3), torch.ones(2))
-    with pytest.raises(ValueError, match="standard deviation"):
-        FourierFeatures.gaussian(1, 5, 0.0)
-
-
-def test_gaussian_features_are_repeatable():
-    first, second = (FourierFeatures.gaussian(2, 7, 3.0, seed=4) for _ in range(2))
-    assert torch.equal(first.frequencies, second.frequencies)
-    assert first(torch.rand(3, 2, dtype=torch.float64)).shape == (3, 14)

@@ -20,6 +20,7 @@ def jacobian(decay, points=12, hidden=(8,)):
 @pytest.mark.parametrize("points", [4, 40])
 @pytest.mark.parametrize("eps", [1e-1, 1e-4])
 def test_the_operator_of_the_preconditioned_gradient_is_nearly_a_projector(decay, points, eps):
+    """thm-pg-projection: the identity, and the eigenvalues."""
     _, J = jacobian(decay, points)
     found = newton.preconditioned_operator(J, eps)
     torch.testing.assert_close(found, newton.projector(J, eps), rtol=0, atol=1e-10)
@@ -31,6 +32,7 @@ def test_the_operator_of_the_preconditioned_gradient_is_nearly_a_projector(decay
 
 
 def test_it_tends_to_the_projector_onto_the_range_and_leaves_what_is_out_of_reach(decay):
+    """thm-pg-projection: the limit, and the step."""
     residual, J = jacobian(decay, 40, hidden=(2,))
     P = newton.projector(J)
     torch.testing.assert_close(P @ P, P, rtol=0, atol=1e-12)

@@ -46,6 +46,7 @@ def test_both_spectra_of_the_fourier_model_are_k_to_the_fourth():
 
 
 def test_both_spectra_of_a_network_agree():
+    """thm-ov-spectra: D T D* for any model, D*D T for a periodic one."""
     rule = BOX.quadrature(256, "midpoint")
     assert operator.spectrum(network(), BOX, *rule, lambda u: u.xx).difference() < 1e-8
     spectra = operator.spectrum(network(), BOX, *rule, lambda u: u.xx, adjoint=lambda u: u.xxxx)

@@ -211,6 +211,7 @@ def test_drift_falls_with_width(one_sign, slope, tolerance):
 
 
 def test_the_lemma_holds_at_every_step(decay):
+    """thm-tk-lemma: and the weaker bound of its second half."""
     model = MLP(decay, hidden=(2,))
     sample = decay.sample(Points(40, 1))
     run = tangent.compare(model, decay, sample, 300)
@@ -219,6 +220,10 @@ def test_the_lemma_holds_at_every_step(decay):
     assert run.smallest > 0
     assert (run.distance[1:] <= np.maximum.accumulate(run.deviation) / run.smallest + 1e-13).all()
     assert run.loss[-1] < run.loss[0]
+    # and it is no empty bound: here over half of it is used
+    near = tangent.compare(kernels.WideNetwork(1, (4,), nn.SiLU(), bias=True, seed=1), decay, sample, 200, rate=0.1)
+    assert (near.distance <= near.bound * (1 + 1e-9) + 1e-13).all()
+    assert (near.distance[2:] / near.bound[2:]).max() > 0.6
 
 
 def test_the_lemma_of_a_linear_model_is_zero():

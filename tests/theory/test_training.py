@@ -65,8 +65,8 @@ def test_spectrum_follows_the_distribution_of_frequencies():
     k = np.arange(1, 41)
     reach = []
     for std in (2.0, 5.0, 15.0):
-        b = FourierFeatures.gaussian(1, 256, std, seed=0).frequencies[:, 0].numpy()
-        kernel = kernels.convolution(grid, b) * np.exp(-0.5 * grid**2)
-        values = np.abs([(kernel * np.cos(j * grid)).mean() for j in k])
+        b = np.round(FourierFeatures.gaussian(1, 256, std, seed=0).frequencies[:, 0].numpy())  # whole: eigenvalues, no window
+        kernel = kernels.relu(np.clip(kernels.convolution(grid, b), -1, 1))
+        values = np.array([(kernel * np.cos(j * grid)).mean() for j in k])
         reach.append(int(k[values > 0.1 * values.max()].max()))
-    assert reach[0] < reach[1] < reach[2]
+    assert reach == [5, 12, 39]  # as the chapter prints them

@@ -6,19 +6,17 @@ import errno
 import os
 import re
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
-from resumed import oscillator, same, start
+from resumed import FEW, OPTIMIZERS, oscillator, same, start
 
 import pinnedu.files
-from pinnedu import (
-    MLP,
-    Points,
-    fit,
-    problems,
-)
+from pinnedu import MLP, Box, Points, fit, problems
 from pinnedu.files import write_whole
+
+WAVE = oscillator()
 
 # --- files of another run, or of none
 
@@ -32,6 +30,11 @@ from pinnedu.files import write_whole
         ({"weights": {"start": 2.0}}, "weights of the terms: None there, {'start': 2.0} here"),
         ({"dtype": torch.float32}, "dtype: torch.float64 there, torch.float32 here"),
         ({"problem": problems.heat()}, "terms: wave, start, data there, heat, initial, left, right here"),
+        ({"problem": replace(WAVE, domain=Box(x=(0, 3), t=(0, 2)))}, r"domain: .* there, Box\(x=\(0, 3\), t=\(0, 2\)\) here"),
+        ({"problem": replace(WAVE, fields=("u", "v"))}, "fields: u there, u, v here"),
+        ({"problem": replace(WAVE, unknowns={"k": 2.0, "q": 1.0})}, "unknowns: k there, k, q here"),
+        ({"scale": False}, "scale: True there, False here"),
+        ({"derivatives": "autograd"}, "derivatives: 'taylor' there, 'autograd' here"),
         ({"name": "LBFGS"}, "optimizer: Adam"),
     ],
 )
@@ -46,6 +49,16 @@ def test_another_run_is_refused_in_one_sentence(change, message, tmp_path):
         str(raised.value),
     )
     assert path.read_bytes() == before
+
+
+def test_a_refused_file_leaves_the_model_as_it_was(tmp_path):
+    start("Adam", steps=3, checkpoint=tmp_path / "run.pt")
+    problem = oscillator(1.01)
+    model = MLP(problem, (6,), seed=5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ValueError, match="its equations have other residuals"):
+        fit(model, problem, optimizer=OPTIMIZERS["Adam"], steps=3, points=FEW, seed=3, checkpoint=tmp_path / "run.pt")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("raw", [b"", b"not a checkpoint", None], ids=["empty", "text", "truncated"])

@@ -66,8 +66,18 @@ def close(run, other, rel=1e-9):
     )
 
 
-def test_the_compiler_gives_the_same_run():
-    problem = transport()
+def test_the_compiler_gives_the_same_run(monkeypatch):
+    """A small program, since it takes its time; the tests below run those of larger ones."""
+    from torch._inductor import config
+
+    monkeypatch.setattr(config, "compile_threads", 1)  # no workers, each of which would import torch
+    t = torch.linspace(0, 1, 4, dtype=torch.float64)
+    problem = Problem(
+        Box(t=(0, 1)),
+        {"decay": lambda u, c: u.t + c * u},
+        {"seen": Observed(t[:, None], u=torch.exp(-2 * t))},
+        unknowns={"c": 0.5},
+    )
     programs = []
     run = train(problem, steps=50, compile=True, callbacks=[lambda state: programs.append(state.objective.program)])
     assert run.warnings == []

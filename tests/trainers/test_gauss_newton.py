@@ -42,12 +42,12 @@ def test_one_step_solves_a_linear_problem():
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_heat_to_six_digits(momentum):
     problem = problems.heat()
-    points = Points(500, 60, "sobol", resample=0 if momentum == 0 else 1)
+    points = Points(300, 40, "sobol", resample=0 if momentum == 0 else 1)
     run = fit(
-        MLP(problem, (16, 16)), problem, optimizer=GaussNewton(momentum=momentum), steps=120, points=points,
+        MLP(problem, (12, 12)), problem, optimizer=GaussNewton(momentum=momentum), steps=80, points=points,
         seed=0, progress=False,
     )  # fmt: skip
-    assert run.error < (2e-6 if momentum == 0 else 1e-4)
+    assert run.error < (5e-6 if momentum == 0 else 1e-4)
     assert not run.warnings
 
 
@@ -56,8 +56,8 @@ def test_acceleration_pays():
     loss = {}
     for acceleration in (0.0, 0.75):
         run = fit(
-            MLP(problem, (12, 12)), problem, optimizer=GaussNewton(acceleration=acceleration), steps=80,
-            points=Points(300, 40, "sobol", resample=0), seed=1, progress=False,
+            MLP(problem, (10, 10)), problem, optimizer=GaussNewton(acceleration=acceleration), steps=30,
+            points=Points(200, 30, "sobol", resample=0), seed=1, progress=False,
         )  # fmt: skip
         loss[acceleration] = run.loss
     assert loss[0.75] < 0.1 * loss[0.0]
@@ -127,7 +127,14 @@ def test_hard_constraints_and_adaptive_points():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"damping": 0.0}, "damping must be positive"), ({"momentum": 1.0}, "momentum"), ({"acceleration": -1.0}, "acceleration")],
+    [
+        ({"damping": 0.0}, "damping must be positive"),
+        ({"momentum": 1.0}, r"momentum must lie in \[0, 1\)"),
+        ({"momentum": -0.1}, "momentum must lie in"),
+        ({"acceleration": -1.0}, "acceleration must not be negative"),
+        ({"trials": 0}, "trials must be a whole number of at least 1"),
+        ({"resample": -1}, "resample"),
+    ],
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
@@ -182,6 +189,49 @@ def test_rejected_trials_raise_the_damping_by_2_4_8_and_leave_the_weights(monkey
     assert [mu / seen[0] for mu in seen] == [1, 2, 8, 64]
     assert torch.equal(vector(step.weights), start)
     assert step.last is None
+    # 1e-3 * 2 * 4 * 8 * 16 is more than the largest diagonal entry: no damping need be larger.
+    assert step.mu == pytest.approx(1e3 * seen[0])
+    assert step.raise_by == 2
+
+
+def test_a_step_that_the_tangent_does_not_promise_is_not_taken(monkeypatch):
+    step, objective, _, _ = started(40, trials=2)
+    start = vector(step.weights)
+    monkeypatch.setattr(Tangent, "decrease", lambda *args: -1.0)
+    with pytest.raises(Finished):
+        step(objective)
+    assert torch.equal(vector(step.weights), start)
+    assert step.mu == pytest.approx(8e-3 * Tangent(objective.linearize().pairs, {}).largest)
+
+
+def test_where_rounding_spoils_the_factor_there_is_no_proposal():
+    step, objective, _, _ = started(40)
+    tangent = Tangent(objective.linearize().pairs, {})
+    step.mu = -2 * tangent.largest  # as if rounding had left the matrix without a Cholesky factor
+    assert not tangent.factor(step.mu)
+    assert step.propose(objective, tangent) == (None, None)
+
+
+def test_the_damping_has_a_floor():
+    objective = Objective(model := Quadratic(), problem := parabola(), problem.sample(Points(20)))
+    step = LevenbergMarquardt(GaussNewton(damping=1e-17), model)
+    largest = Tangent(objective.linearize().pairs, {}).largest
+    step(objective)
+    assert step.mu == pytest.approx(1e-16 * largest)
+
+
+def test_the_bend_is_that_of_the_residuals_along_the_step():
+    """(J^T J + mu) bend = -J^T r'', with the second derivative by central differences; large mu: a short step, hardly bent."""
+    step, objective, rows, residual = started(40)
+    tangent = Tangent(objective.linearize().pairs, {})
+    mu, start = 30 * tangent.largest, vector(step.weights)
+    step.mu = mu
+    delta, bend = step.propose(objective, tangent)
+    ahead, behind = (step.residual(objective, tangent, start + sign * delta) for sign in (1, -1))
+    matrix = rows.T @ rows + mu * torch.eye(rows.shape[1], dtype=torch.float64)
+    torch.testing.assert_close(delta, -torch.linalg.solve(matrix, rows.T @ residual), rtol=1e-8, atol=1e-12)
+    expected = -torch.linalg.solve(matrix, rows.T @ (ahead - 2 * residual + behind))
+    torch.testing.assert_close(bend, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()))
 
 
 def test_a_bend_that_is_too_long_is_refused():

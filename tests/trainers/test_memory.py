@@ -58,6 +58,17 @@ def test_the_memory_of_a_system_is_that_of_its_residuals(optimizer, monkeypatch)
         step(objective)
 
 
+@pytest.mark.parametrize(("width", "smaller"), [(16, 66), (32, 80)])
+def test_gauss_newton_asks_once_for_the_jacobian_the_matrix_and_its_factor(width, smaller, monkeypatch):
+    asked = []
+    monkeypatch.setattr("pinnedu.trainers.gauss_newton.require_memory", lambda what, needed, *rest: asked.append(needed))
+    objective = system(width)
+    step = GaussNewton().start(objective.model)
+    for _ in range(2):
+        step(objective)
+    assert asked == [(80 * (4 * width + 2) + 2 * smaller**2) * 8]
+
+
 @pytest.mark.parametrize(("width", "factored"), [(16, False), (32, True)])
 def test_a_system_is_solved_where_it_is_smaller(width, factored):
     """80 residuals from 40 points, by 66 weights or 130."""

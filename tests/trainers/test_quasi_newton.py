@@ -13,10 +13,10 @@ POINTS = Points(300, 40, "sobol")
 def test_more_digits_than_lbfgs_from_the_same_start():
     problem = problems.heat()
     runs = [
-        fit(MLP(problem, (12, 12)), problem, optimizer=o, steps=400, points=POINTS, seed=0, progress=False)
+        fit(MLP(problem, (8, 8)), problem, optimizer=o, steps=200, points=Points(150, 30, "sobol"), seed=0, progress=False)
         for o in (SelfScaledBroyden(), LBFGS())
     ]
-    assert runs[0].error < 3e-5
+    assert runs[0].error < 3e-4
     assert runs[0].loss < 0.2 * runs[1].loss
 
 

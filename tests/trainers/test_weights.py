@@ -29,6 +29,7 @@ from pinnedu.jacobian import jacobian
 from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers import Objective
 from pinnedu.trainers.quasi_newton import _Broyden
+from pinnedu.trainers.weights import resolve
 
 BOX = Box(x=(0, 1), t=(-1, 3))
 PAIR = Problem(  # two equations, one of them with two parts
@@ -295,6 +296,16 @@ def test_bad_weights(decay, weights, message):
         fit(nn.Linear(1, 1), decay, optimizer=Adam(), steps=1, weights=weights)
 
 
+def test_a_term_has_weight_1_unless_it_is_given_another():
+    ones = dict.fromkeys(PAIR.terms, 1.0)
+    assert resolve(None, PAIR) == resolve({}, PAIR) == (ones, [])
+    causal = Causal()
+    assert resolve([{"wall": 0, "start": 0.5}, causal], PAIR) == (ones | {"wall": 0.0, "start": 0.5}, [causal])
+    for wrong in (-1e-9, float("nan"), "2", True):
+        with pytest.raises(ValueError, match="The weight of 'wall' must not be negative, not"):
+            resolve({"wall": wrong}, PAIR)
+
+
 def test_nothing_to_balance_and_nothing_to_order():
     alone = Problem(Box(t=(0, 1)), {"decay": lambda u: u.t + u})
     with pytest.raises(ValueError, match="GradientBalance needs at least 2 terms to balance, not 1"):
@@ -307,3 +318,5 @@ def test_nothing_to_balance_and_nothing_to_order():
 def test_balances_look_every_hundred_steps_by_default():
     for strategy in (GradientBalance(), TangentKernelBalance()):
         assert (strategy.every, strategy.momentum, strategy.sets) == (100, 0.9, "terms")
+    assert GradientBalance(momentum=0).momentum == 0
+    assert (Causal().coordinate, Causal().epsilon, Causal().chunks) == ("t", 1.0, 32)

@@ -1,0 +1,243 @@
+"""Every page in a real browser, from the disk, with the network cut; then all that a reader can touch on it.
+
+The tests of a page share it, so the last ones may leave it changed.
+"""
+
+import re
+
+import chapters
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+SOURCES = {page.stem: page.read_text(encoding="utf-8") for page in chapters.pages()}
+WITH_PLAYER = [name for name, text in SOURCES.items() if 'class=\\"explorer\\"' in text]
+WITH_QUIZ = [name for name, text in SOURCES.items() if ":::{quiz}" in text]
+WITH_FIGURE = [name for name, text in SOURCES.items() if '"image/png"' in text]
+ASKING = [name for name, text in SOURCES.items() if re.search(r":::\{predict\}|:class: predict", text)]
+
+THEME = "theme => document.documentElement.dataset.theme = theme"
+
+CONTRAST = """() => {
+  const light = color => {
+    const [r, g, b] = color.match(/[\\d.]+/g).map(Number).map(v => v / 255)
+      .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const style = getComputedStyle(document.body);
+  const [a, b] = [light(style.color), light(style.backgroundColor)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+# A formula, code or a table may be wider than the page where it can be scrolled and says so by its shadow (the class "wide").
+CLIPPED = """() => {
+  const wrong = [];
+  for (const box of document.querySelectorAll(".bd-article :is(pre, mjx-container, table)")) {
+    if (box.closest("details:not([open])") || !box.getClientRects().length) continue;
+    for (let around = box; !around.matches(".bd-article"); around = around.parentElement) {
+      const style = getComputedStyle(around);
+      if (style.overflowX === "visible" || around.scrollWidth - around.clientWidth <= 2) continue;
+      const scrolls = ["auto", "scroll"].includes(style.overflowX) && style.backgroundImage.includes("gradient");
+      if (!scrolls) wrong.push(`${around.tagName}.${around.className}: ${around.textContent.trim().slice(0, 60)}`);
+      break;
+    }
+  }
+  return [...new Set(wrong)];
+}"""
+
+# wide.js has seen the page.
+READY = "() => !document.querySelector('button.copybtn:not([tabindex=\"-1\"])')"
+
+# Each formula that is seen: whether it has the shadow, and whether its picture is wider than its box.
+FORMULAS = """() => [...document.querySelectorAll(".bd-article mjx-container")].filter(box => box.checkVisibility()).map(box => {
+  const style = getComputedStyle(box);
+  const room = box.clientWidth - parseFloat(style.paddingLeft);
+  const cut = style.overflowX !== "visible" && box.querySelector("svg").getBoundingClientRect().width > room + 2;
+  return [box.classList.contains("wide") && box.tabIndex === 0, `${cut ? "cut off" : "whole"} ${box.textContent.slice(0, 60)}`];
+})"""
+
+# Formulas are MathJax's, and their thousands of paths are all that axe-core would be busy with.
+EMPTY_FORMULAS = "document.querySelectorAll('mjx-container').forEach(formula => formula.replaceChildren('x'))"
+
+FRAME = """box => {
+  const seen = [...box.querySelectorAll("img")].filter(frame => frame.offsetParent !== null);
+  return {count: seen.length, shown: seen[0].dataset.shown, source: seen[0].src, alt: seen[0].alt,
+          output: box.querySelector("output").textContent,
+          spoken: box.querySelector("input").getAttribute("aria-valuetext")};
+}"""
+
+
+def on(names):
+    """Run a test on pages of the book: all tests of one page together, and by one worker."""
+    values = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+    return pytest.mark.parametrize("opened", values, indirect=True, scope="module")
+
+
+def test_the_central_claims_have_a_player():
+    assert set(WITH_PLAYER) >= {
+        "heat", "derivatives", "burgers", "gradient_descent", "preconditioning_linear", "choosing_lambda",
+        "advection_speed", "tangent_kernel", "fourier_features", "preconditioning_networks", "failures", "marching",
+        "image_regression",
+    }  # fmt: skip
+
+
+@on(SOURCES)
+def test_a_page_is_whole(page):
+    for width in (1280, 360):
+        page.set_viewport_size({"width": width, "height": 900})
+        for theme in ("light", "dark"):
+            page.evaluate(THEME, theme)
+            surplus = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert surplus <= 0, f"{width} px wide, {theme}: the page scrolls sideways by {surplus} px"
+            assert page.evaluate(CONTRAST) >= 7
+    assert page.wrong == []
+    if page.locator(".math").count():
+        assert page.locator("mjx-container svg").count() > 0, "the mathematics is not typeset"
+        assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    broken = page.evaluate("() => [...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)")
+    assert broken == []
+
+
+@on(SOURCES)
+def test_no_formula_code_or_table_is_clipped(page):
+    for width in (1280, 768, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_timeout(50)
+        assert page.evaluate(CLIPPED) == [], f"{width} px wide"
+
+
+@on(SOURCES)
+def test_code_fits_a_wide_page(page):
+    """At 1280 pixels nothing of it has to be scrolled."""
+    assert page.locator(".bd-article div.cell pre.wide").all_inner_texts() == []
+
+
+@on(WITH_FIGURE)
+def test_figures_are_dark_at_night_and_panels_stack_on_a_phone(page):
+    page.evaluate(THEME, "dark")
+    for image in page.locator(".bd-article .cell_output img").all():
+        turned = "dark-figure" in image.evaluate("one => getComputedStyle(one).filter")
+        assert turned or "photo" in image.get_attribute("class")
+    page.set_viewport_size({"width": 390, "height": 900})
+    for figure in page.locator(".bd-article .panels").all():
+        boxes = [part.bounding_box() for part in figure.locator("img").all()]
+        assert all(below["y"] >= above["y"] + above["height"] for above, below in zip(boxes, boxes[1:], strict=False))
+
+
+@on(["tangent_kernel", "choosing_lambda"])
+def test_only_formulas_that_are_cut_off_say_so(page):
+    page.wait_for_function(READY)
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.wait_for_timeout(50)
+    marked = page.evaluate(FORMULAS)
+    assert {wide for wide, _ in marked} == {True, False}
+    assert [f"{text}: {wide}" for wide, text in marked if wide != text.startswith("cut off")] == []
+
+
+@on(WITH_PLAYER)
+def test_few_stops_before_the_first_slider(page):
+    """From the start of the article, by the Tab key alone; a link there leads to it at once."""
+    page.wait_for_function(READY)
+    active = "() => [document.activeElement.type, document.activeElement.tagName, document.activeElement.textContent.trim()]"
+    page.locator("a.to-slider").focus()
+    stops = [page.evaluate(active)]
+    while stops[-1][0] != "range":
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate(active))
+        assert len(stops) <= 25, stops
+    page.locator("a.to-slider").press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement === document.querySelector('.bd-article input[type=range]')")
+
+
+@on(WITH_PLAYER)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_slider_moved_changes_its_frame(page, scheme):
+    page.evaluate(THEME, scheme)
+    for box in page.locator("figure.explorer").all():
+        slider = box.locator("input[type=range]")
+        last = int(slider.get_attribute("max"))
+        before = box.evaluate(FRAME)
+        assert before["count"] == 1
+        slider.focus()
+        keys = ["Home", "ArrowRight", "End"] if int(slider.input_value()) else ["ArrowRight", "End", "Home"]
+        seen = []
+        for key in keys:
+            page.keyboard.press(key)
+            now = box.evaluate(FRAME)
+            assert now["count"] == 1
+            assert now["shown"] == now["output"] == now["spoken"]
+            assert now["alt"]
+            seen.append((now["source"], now["output"]))
+        assert len({source for source, _ in seen}) == (3 if last > 1 else 2), "each value has its own picture"
+        assert len({value for _, value in seen}) == (3 if last > 1 else 2)
+        ground, ink = box.locator("label").evaluate(
+            "label => [getComputedStyle(label.closest('.cell_output, figure')).backgroundColor, getComputedStyle(label).color]"
+        )
+        assert ground != ink
+    assert page.wrong == []
+
+
+@on(WITH_QUIZ)
+def test_a_quiz_answers(page):
+    for box in page.locator(".quiz").all():
+        answers = box.locator("details").all()
+        for answer in answers:
+            feedback = answer.locator(".quiz-feedback")
+            assert not feedback.is_visible()
+            answer.locator("summary").focus()
+            page.keyboard.press("Enter")
+            feedback.wait_for(state="visible")
+            right = "right" in answer.get_attribute("class").split()
+            assert feedback.inner_text().startswith("Right." if right else "No.")
+        assert [answer.get_attribute("open") is not None for answer in answers] == [False] * (len(answers) - 1) + [True]
+
+
+def guess(form):
+    """Answer one question by keyboard alone."""
+    kind = form.get_attribute("data-kind")
+    field = form.locator("input, textarea").first
+    field.focus()
+    if kind == "choice":
+        field.press("Space")
+    else:
+        field.type("12")
+    form.locator("button").focus()
+    form.locator("button").press("Enter")
+
+
+@on(ASKING)
+def test_every_question_takes_a_guess_and_tells_at_the_end(page):
+    forms = page.locator("form.guess").all()
+    assert forms, "the chapter has questions and none of them asks"
+    summary = page.locator(".guess-summary")
+    assert not summary.is_visible()
+    for form in forms:
+        said = form.locator(".guess-said")
+        assert said.inner_text() == ""
+        guess(form)
+        if form.get_attribute("data-kind") == "words":
+            assert said.inner_text().startswith("Kept.")
+        else:
+            assert form.get_attribute("data-shown") in said.inner_text()
+    assert summary.is_visible()
+    assert f"{len(forms)} of {len(forms)} questions answered" in summary.inner_text()
+    assert page.wrong == []
+
+
+@on(SOURCES)
+def test_no_serious_obstacle_for_anybody(page):
+    """What axe-core calls serious or critical: contrast, names of controls, alternative texts, order of focus."""
+    page.evaluate(EMPTY_FORMULAS)
+    options = {"resultTypes": ["violations"]}
+    found = Axe().run(page, options=options).response["violations"]
+    page.add_style_tag(content="* { transition: none !important }")  # the theme fades, and would be judged half way
+    page.evaluate(THEME, "dark")  # only colors change
+    options["runOnly"] = ["color-contrast"]
+    found += Axe().run(page, options=options).response["violations"]
+    wrong = [
+        f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+    assert not wrong, "\n".join(wrong)
