@@ -72,6 +72,7 @@ CLAIMS = [
         "with-the-period",
         "With the period every run finds the inertia to 0.5 % and the friction to 6 %, clean or with 1 % noise.",
         lambda results: max(off(results, "with", "lambda_1")) < 0.005 and max(off(results, "with", "lambda_2")) < 0.06,
+        row="R4",
     ),
     Claim(
         "without-the-period",
@@ -86,6 +87,7 @@ CLAIMS = [
             < np.median(results.where(period="without", noise=noise)["pressure"]) / 2
             for noise in (0.0, 0.01)
         ),
+        row="R4",
     ),
     Claim(
         "sooner",
