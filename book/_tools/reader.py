@@ -37,7 +37,11 @@ EQUATION = re.compile(r"\$\$[ \t]*\((eq-[\w-]+)\)")
 TITLED = re.compile(r"^(.*?)\s*<(.+)>$", re.S)
 ANSWER = re.compile(r"^- \[([ x])\] (.*)$")
 COLORS = {"predict": "warning", "warning": "warning", "note": "info", "tip": "success", "glance": "info"}
-FOLDED = {"hide-input": ("source_hidden",), "remove-cell": ("source_hidden", "outputs_hidden")}
+FOLDED = {
+    "hide-input": ("source_hidden",),
+    "remove-input": ("source_hidden",),
+    "remove-cell": ("source_hidden", "outputs_hidden"),
+}
 RESULTS = "../benchmarks/results"  # where a chapter reads what `make bench` stored; a reader notebook has it beside itself
 LARGE = {"cylinder_wake.npz": "navier_stokes"}  # a file of the package that one chapter needs
 

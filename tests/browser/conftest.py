@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
+# What a page does when its width changes is done before the second picture after that.
+SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 LOCAL = ("file:", "data:", "blob:")
 sys.path.insert(0, str(ROOT / "book" / "_tools"))
 
@@ -32,6 +34,7 @@ def open_page(browser, name, scheme="light", width=1280):
     context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": width, "height": 900})
     page = context.new_page()
     page.wrong = []
+    page.settle = lambda: page.evaluate(SETTLED)
     page.on("console", lambda said: page.wrong.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     page.on("requestfailed", lambda request: page.wrong.append(f"not loaded: {request.url}"))
@@ -42,6 +45,7 @@ def open_page(browser, name, scheme="light", width=1280):
         page.wait_for_url("**/book/index.html")
     page.wait_for_load_state("load")
     page.evaluate("async () => { if (window.MathJax?.startup) await MathJax.startup.promise }")
+    page.settle()
     return page
 
 
@@ -74,4 +78,5 @@ def page(opened):
     opened.evaluate(
         "() => { document.documentElement.dataset.theme = 'light'; document.activeElement.blur(); scrollTo(0, 0) }"
     )
+    opened.settle()
     return opened

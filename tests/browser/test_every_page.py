@@ -101,7 +101,7 @@ def test_a_page_is_whole(page):
 def test_no_formula_code_or_table_is_clipped(page):
     for width in (1280, 768, 390):
         page.set_viewport_size({"width": width, "height": 900})
-        page.wait_for_timeout(50)
+        page.settle()
         assert page.evaluate(CLIPPED) == [], f"{width} px wide"
 
 
@@ -118,6 +118,7 @@ def test_figures_are_dark_at_night_and_panels_stack_on_a_phone(page):
         turned = "dark-figure" in image.evaluate("one => getComputedStyle(one).filter")
         assert turned or "photo" in image.get_attribute("class")
     page.set_viewport_size({"width": 390, "height": 900})
+    page.settle()
     for figure in page.locator(".bd-article .panels").all():
         boxes = [part.bounding_box() for part in figure.locator("img").all()]
         assert all(below["y"] >= above["y"] + above["height"] for above, below in zip(boxes, boxes[1:], strict=False))
@@ -127,7 +128,7 @@ def test_figures_are_dark_at_night_and_panels_stack_on_a_phone(page):
 def test_only_formulas_that_are_cut_off_say_so(page):
     page.wait_for_function(READY)
     page.set_viewport_size({"width": 390, "height": 900})
-    page.wait_for_timeout(50)
+    page.settle()
     marked = page.evaluate(FORMULAS)
     assert {wide for wide, _ in marked} == {True, False}
     assert [f"{text}: {wide}" for wide, text in marked if wide != text.startswith("cut off")] == []
