@@ -85,7 +85,7 @@ def test_a_small_start_is_no_small_solution(equation):
 
 def test_guesses_say_how_large_unknowns_are():
     guesses = {"a": 1e7, "b": -3e-16, "c": 0.0, "d": 0.01, "e": 5.0, "f": 300.0}
-    problem = Problem(Box(x=(0, 1)), {"e": lambda u, a: u - a}, unknowns=guesses)
+    problem = Problem(Box(x=(0, 1)), {"law": lambda u, a: u - a}, unknowns=guesses)
     assert scales_of_unknowns(problem) == {"a": 1e7, "b": 1e-16, "c": 1.0, "d": 1.0, "e": 1.0, "f": 100.0}
 
 
