@@ -39,6 +39,7 @@ from pinnedu.recipe import (
     without,
 )
 from pinnedu.recipe import clock as clocks
+from pinnedu.recipe.solver import LOST
 from pinnedu.recipe.waves import derivatives, least_squares, linearized, rows
 from pinnedu.trainers.record import Status
 
@@ -257,8 +258,47 @@ def test_the_rate_of_a_wave_is_that_of_theory():
     assert growth(problem, "t", problem.domain.sample(20), 2) == pytest.approx((5 - 3 * 16) / 2, rel=1e-6)
 
 
-def test_amplification_of_a_well_posed_problem_is_moderate():
-    assert amplification(problems.heat(), (), looked_at(problems.heat())) < 100
+SQUARE = Box(x=(0, 1), t=(0, 1))
+SIDES = {"left": On(x=0, equation=lambda u: u), "right": On(x=1, equation=lambda u: u)}
+START = {"start": On(t=0, equation=lambda u, x: u - torch.sin(pi * x))}
+
+
+@pytest.mark.parametrize(
+    ("problem", "enough"),
+    [
+        (Problem(SQUARE, {"heat": lambda u: u.t - u.xx}, SIDES | START), True),
+        (Problem(SQUARE, {"heat": lambda u: u.t - 0.1 * u.xx}, SIDES), False),  # what fades in a tenth of the time is not seen
+        (Problem(SQUARE, {"wave": lambda u: u.tt - u.xx}, SIDES | START), False),
+        (Problem(SQUARE, {"advection": lambda u: u.t + u.x}, START), False),
+        (Problem(Box(t=(0, 10)), {"growth": lambda u: u.t - u}, {"start": On(t=0, equation=lambda u: u - 1)}), True),
+    ],
+)
+def test_amplification_tells_whether_there_are_conditions_enough(problem, enough):
+    assert (amplification(problem, (), looked_at(problem)) < LOST) is enough
+
+
+def falling(closed_form, solution):
+    """u' = -u^2 from u = 1, and a candidate for its solution."""
+    problem = Problem(Box(t=(0, 2)), {"falls": lambda u: u.t + u * u}, {"start": On(t=0, equation=lambda u: u - 1)})
+    recipe = Solver(problem, Clock(1e6, 400))
+    recipe.take(recipe.candidate(closed_form(solution), problem, ""))
+    return recipe
+
+
+@pytest.mark.parametrize(("start", "right"), [(1, True), (2, False)])
+def test_a_false_solution_is_noticed_and_a_true_one_is_not_accused(closed_form, start, right):
+    """1 / (2 + t) satisfies the equation everywhere, and starts at 1/2."""
+    recipe = falling(closed_form, lambda t: 1 / (start + t))
+    recipe.estimate = 1e-9
+    recipe.follow()
+    assert (recipe.estimate < 1e-6) is right
+    assert right or recipe.estimate > 0.1
+
+
+def test_a_loss_that_stands_still_is_an_error(closed_form):
+    recipe = falling(closed_form, lambda t: 1 / (2 + t))
+    recipe.take(recipe.best)
+    assert recipe.estimate > 0.1
 
 
 @pytest.mark.parametrize(
