@@ -2,12 +2,15 @@
 // keyboard; the buttons that copy code and links that stand above already are no stops on the way.
 (() => {
   const WIDE = ":is(pre, mjx-container, .printed-table, .pst-scrollable-table-container)";
-  const look = () => document.querySelectorAll(`.bd-article ${WIDE}`).forEach(box => {
-    const wide = getComputedStyle(box).overflowX !== "visible" && box.scrollWidth - box.clientWidth > 2;
-    box.classList.toggle("wide", wide);
-    if (wide) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
-  });
+  const isWide = box => getComputedStyle(box).overflowX !== "visible" && box.scrollWidth - box.clientWidth > 2;
+  const look = () => { // first read, then write: the page is laid out once
+    const boxes = [...document.querySelectorAll(`.bd-article ${WIDE}`)].map(box => [box, isWide(box)]);
+    for (const [box, wide] of boxes) {
+      box.classList.toggle("wide", wide);
+      if (wide) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  };
   // Code can be selected and copied by keyboard without a button, of which a page has dozens.
   const quiet = () => document.querySelectorAll("button.copybtn").forEach(button => { button.tabIndex = -1; });
   // The first link to a formula or a reference of this page is a stop, and the first to a chapter in each section.
@@ -21,6 +24,12 @@
       seen.add(key);
     }
   };
-  const start = () => { look(); quiet(); once(); window.addEventListener("resize", look); };
+  // The article changes its size with the window, with a sidebar that slides in or out, and with what is unfolded in it.
+  const start = () => {
+    const article = document.querySelector(".bd-article"); // the page of the search has none
+    if (article) new ResizeObserver(look).observe(article);
+    quiet();
+    once();
+  };
   window.addEventListener("load", () => (window.MathJax?.startup?.promise || Promise.resolve()).then(start));
 })();

@@ -8,8 +8,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
-# What a page does when its width changes is done before the second picture after that.
-SETTLED = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+# What a page does when its width changes is done before the second picture after that, or when a sidebar has slid.
+SETTLED = """async () => {
+  const pictures = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  await pictures();
+  const sliding = document.getAnimations().filter(one => one instanceof CSSTransition);
+  await Promise.allSettled(sliding.map(one => one.finished));
+  await pictures();
+}"""
 LOCAL = ("file:", "data:", "blob:")
 sys.path.insert(0, str(ROOT / "book" / "_tools"))
 
