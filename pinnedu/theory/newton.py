@@ -140,32 +140,56 @@ class Energy:
         Takes points (N, d), returns (N,).
     weights : dict of term to float
         1 by default: of the penalty.
+    rule : Tensor, shape (N,), optional
+        Weights of the interior points, positive, as :meth:`pinnedu.Domain.quadrature` gives them. The same for all by default.
+
+    Raises
+    ------
+    ValueError
+        If the rule has a weight that is not positive; when used, if it has not one weight for each interior point.
     """
 
     problem: Problem
     load: Callable[[Tensor], Tensor]
     weights: Mapping[str, float] = field(default_factory=dict)
+    rule: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule is not None and not (self.rule > 0).all():
+            raise ValueError(f"Every weight of the rule must be positive, but the least is {float(self.rule.min()):.2g}.")
+
+    def shares(self, term: str, values: Tensor) -> Tensor:
+        """What each point counts in the mean of a term's values (N,): shape (N,), sum 1."""
+        if self.rule is None or term in self.problem.conditions:
+            return torch.full_like(values, 1 / len(values))
+        if len(values) != len(self.rule):
+            raise ValueError(f"The rule has {len(self.rule)} weights, and there are {len(values)} interior points.")
+        return (self.rule / self.rule.sum()).to(values)
 
     def parts(self, model: nn.Module, sample: Sample) -> tuple[Tensor, Tensor, float]:
         """Scaled Jacobian G^{1/2} of the parts (N, P), the gradient of E (P,), and E."""
         value = Problem(self.problem.domain, {"value": lambda u: u}, fields=self.problem.fields)
         residuals, rows = [], []
         for name, (residual, slope) in jacobian(model, self.problem, sample).items():
-            scale = (self.weights.get(name, 1.0) / len(residual)) ** 0.5
+            scale = (self.weights.get(name, 1.0) * self.shares(name, residual)).sqrt()
             residuals.append(scale * residual)
-            rows.append(scale * slope)
+            rows.append(scale[:, None] * slope)
         r, J = torch.cat(residuals), torch.cat(rows)
         u, phi = jacobian(model, value, {"interior": sample["interior"]})["value"]
-        load = self.load(sample["interior"]).to(u) / len(u)
+        load = self.shares("value", u) * self.load(sample["interior"]).to(u)
         return J, J.T @ r - phi.T @ load, float(0.5 * r @ r - load @ u)
 
+    def loss(self, model: nn.Module, sample: Sample) -> Tensor:
+        """E at the present weights, as any optimizer of torch can minimize it."""
+        found = self.problem.residuals(model, sample)
+        u = model(sample["interior"])[:, 0]
+        total = sum(0.5 * self.weights.get(name, 1.0) * self.shares(name, r) @ r.square() for name, r in found.items())
+        return total - self.shares("value", u) @ (self.load(sample["interior"]).to(u) * u)
+
     def value(self, model: nn.Module, sample: Sample) -> float:
-        """E at the present weights."""
+        """E at the present weights, as a number."""
         with torch.no_grad():
-            found = self.problem.residuals(model, sample)
-            u = model(sample["interior"])[:, 0]
-        total = sum(0.5 * self.weights.get(name, 1.0) * r.square().mean() for name, r in found.items())
-        return float(total - (self.load(sample["interior"]).to(u) * u).mean())
+            return float(self.loss(model, sample))
 
 
 def energy_natural_gradient(
