@@ -131,12 +131,12 @@ def others(results, points):
 CLAIMS = [
     Claim(
         "natural-by-quadrature",
-        "With Gauss-Legendre's rule the energy natural gradient ends below 1e-4, over ten times closer than Adam and twice as "
-        "close as L-BFGS on the same energy, in every run and with each of three dampings.",
-        lambda results: all(
-            errors(results, "natural", "gauss", damping).max() < min(1e-4, others(results, "gauss") / 2)
-            and 10 * errors(results, "natural", "gauss", damping).max() < errors(results, "adam", "gauss").min()
-            for damping in DAMPINGS
+        "With Gauss-Legendre's rule the energy natural gradient ends below 1e-4 in every run with each of three dampings, and "
+        "with the two smaller ones over five times closer than any run of Adam or L-BFGS on the same energy.",
+        lambda results: (
+            max(errors(results, "natural", "gauss", damping).max() for damping in DAMPINGS) < 1e-4
+            and 5 * max(errors(results, "natural", "gauss", damping).max() for damping in DAMPINGS[1:])
+            < others(results, "gauss")
         ),
         row="R37",
     ),

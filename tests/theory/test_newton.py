@@ -1,5 +1,6 @@
 """Gauss-Newton in function space: the projector, both forms of the direction, and the energy natural gradient."""
 
+from dataclasses import replace
 from math import pi
 
 import pytest
@@ -66,10 +67,14 @@ def membrane():
     return newton.Energy(parts, lambda p: 2 * p.sin().prod(dim=1), dict.fromkeys(sides, 50.0))
 
 
-def test_the_parts_of_an_energy_are_its_derivatives():
+@pytest.mark.parametrize("by_rule", [False, True])
+def test_the_parts_of_an_energy_are_its_derivatives(by_rule):
     energy = membrane()
     model = network(energy.problem, (4,))
     sample = energy.problem.sample(Points(30, 10))
+    if by_rule:
+        sample["interior"], rule = energy.problem.domain.quadrature(6)
+        energy = replace(energy, rule=rule)
     J, gradient, value = energy.parts(model, sample)
     assert value == pytest.approx(energy.value(model, sample))
     weights, step = list(model.parameters()), 1e-6
@@ -80,7 +85,24 @@ def test_the_parts_of_an_energy_are_its_derivatives():
         tangent.assign(weights, start + sign * step * direction)
         values.append(energy.value(model, sample))
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient @ direction), rel=1e-6)
-    assert J.shape[0] == 2 * 30 + 4 * 10
+    assert J.shape[0] == 2 * len(sample["interior"]) + 4 * 10
+    by_torch = torch.autograd.grad(energy.loss(model, sample), weights)
+    torch.testing.assert_close(torch.cat([g.flatten() for g in by_torch]), gradient)
+
+
+def test_a_rule_makes_the_energy_an_integral():
+    """Of u = x^2: the mean of 1/2 (2x)^2 - x^2 over [0, 2] is 2 * 4/3 - 4/3."""
+
+    class Square(torch.nn.Module):
+        def forward(self, points):
+            return points.square()
+
+    line = Problem(Box(x=(0, 2)), {"x": lambda u: u.x})
+    nodes, rule = line.domain.quadrature(3)
+    by_rule, by_mean = (newton.Energy(line, lambda p: torch.ones(len(p)), rule=given) for given in (rule, None))
+    sample = {"interior": nodes}
+    assert by_rule.value(Square(), sample) == pytest.approx(4 / 3, rel=1e-14)
+    assert by_mean.value(Square(), sample) != pytest.approx(4 / 3, rel=1e-2)
 
 
 def test_on_a_linear_model_the_first_step_is_the_minimum():
@@ -125,3 +147,8 @@ def test_bad_input(decay):
         newton.projector(torch.eye(3), -1.0)
     with pytest.raises(ValueError, match="steps must be"):
         newton.energy_natural_gradient(network(decay), membrane(), {}, 0)
+    with pytest.raises(ValueError, match="Every weight of the rule must be positive, but the least is -1"):
+        replace(membrane(), rule=torch.tensor([1.0, -1.0]))
+    energy = replace(membrane(), rule=torch.ones(5))
+    with pytest.raises(ValueError, match="The rule has 5 weights, and there are 30 interior points"):
+        energy.value(network(energy.problem), energy.problem.sample(Points(30, 10)))
