@@ -86,6 +86,7 @@ def test_the_parts_of_an_energy_are_its_derivatives(by_rule):
         values.append(energy.value(model, sample))
     assert (values[0] - values[1]) / (2 * step) == pytest.approx(float(gradient @ direction), rel=1e-6)
     assert J.shape[0] == 2 * len(sample["interior"]) + 4 * 10
+    tangent.assign(weights, start)
     by_torch = torch.autograd.grad(energy.loss(model, sample), weights)
     torch.testing.assert_close(torch.cat([g.flatten() for g in by_torch]), gradient)
 
