@@ -111,7 +111,7 @@ def to_png(figure: Figure, dpi: int = DPI, colors: int = 256) -> bytes:
         with Image.open(file) as picture:
             facts = PngImagePlugin.PngInfo()
             facts.add_text("lettering", f"{min((text.get_fontsize() for text in _texts(figure)), default=SMALLEST):g}")
-            facts.add_text("panels", " ".join(str(round(share * picture.width)) for share in _cuts(figure)))
+            facts.add_text("panels", " ".join(str(round(share * picture.width)) for share in panel_ends(figure)))
             reduced = picture.convert("RGB").quantize(colors)
             reduced.save(small, format="png", optimize=True, dpi=(dpi, dpi), pnginfo=facts)
         return small.getvalue()
@@ -129,7 +129,7 @@ def _displayed(figure: Figure) -> tuple[bytes, dict[str, int]]:
     return to_png(figure), {"width": round(width), "height": round(height)}
 
 
-def _cuts(figure: Figure) -> list[float]:
+def panel_ends(figure: Figure) -> list[float]:
     """Where a figure can be cut from top to bottom, as shares of its width: between panels side by side.
 
     A color bar stays with the panel to its left, and what goes over several panels holds them together.

@@ -1,13 +1,15 @@
 """Figures on a page: as large as they were drawn, panels one below the other on a phone, and dark on a dark page.
 
 `pinnedu.plots.to_png` writes into each figure how large it is and where its panels are. The width goes into the page; a figure of
-several panels is cut, so that the parts stand side by side where there is room.
+several panels is cut, so that the parts stand side by side where there is room. The frames of a player stay whole, and players.js
+shows both halves of one on a phone.
 
 On a dark page a filter takes the place of a second set of pictures. A color is so much white, so much black, and the
 rest: the white becomes the ground of the page, the black of lines and letters becomes light, the rest stays, so that a map
 keeps its colors. A photograph says ``classes: photo`` in the metadata of its cell, and stays as it is.
 """
 
+import base64
 import io
 import re
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 GROUND, INK = (0.078, 0.094, 0.114), 0.84  # the ground of a dark page in custom.css, and how light its letters are
+FRAME = re.compile(r'<img src="data:image/[a-z+]+;base64,([^"]+)" alt="[^"]*" data-shown="[^"]*"(?: hidden)? style="')
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="(?:\.\./)*_images/([^"/]+\.png)"[^>]*>')
 
 
@@ -58,7 +61,8 @@ def page(app, pagename, templatename, context, doctree):
     def better(found):
         return with_size(found[0], app, found[1], Path(app.srcdir, sources[found[1]]))
 
-    context["body"] = IMAGE.sub(better, context["body"]) + filter_of_dark_pages()
+    body = FRAME.sub(with_halves, IMAGE.sub(better, context["body"]))
+    context["body"] = body + filter_of_dark_pages()
 
 
 def with_size(tag, app, name, path):
@@ -82,6 +86,28 @@ def with_size(tag, app, name, path):
     return f'<span class="panels" style="max-width: {picture.width * scale:.0f}px">{"".join([first, *others])}</span>'
 
 
+def with_halves(found):
+    """The tag of a player's frame that has two panels, with the widths in which they were drawn, and their shapes."""
+    width, height, cuts = measures(base64.b64decode(found[1]))
+    if len(cuts) != 1:
+        return found[0]
+    sizes = ((name, share * width) for name, share in (("one", cuts[0]), ("two", 1 - cuts[0])))
+    return found[0] + "".join(f"--{name}: {size:.0f}px; --{name}-shape: {size / height:.4f}; " for name, size in sizes)
+
+
+def measures(image):
+    """Width and height on a page, and the shares of the width at which panels end."""
+    if image.startswith(b"\x89PNG"):
+        with Image.open(io.BytesIO(image)) as picture:
+            scale = 96 / picture.info.get("dpi", (96, 96))[0]
+            ends = [int(end) / picture.width for end in picture.info.get("panels", "").split()]
+            return picture.width * scale, picture.height * scale, ends
+    text = image.decode()
+    width, height = (float(part) / 72 * 96 for part in re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text).groups())
+    said = re.search(r"panels: ([\d. ]+)", text)
+    return width, height, [float(end) for end in said[1].split()] if said else []
+
+
 def write(app, exception):
     """Write the panels beside the figures, whose uncut files no page shows."""
     if exception is None and app.builder.format == "html":
@@ -92,6 +118,7 @@ def write(app, exception):
 def setup(app):
     """Register with Sphinx."""
     app.panels = {}
+    app.add_js_file("players.js", loading_method="defer")
     app.connect("html-page-context", page)
     app.connect("build-finished", write)
     return {"parallel_read_safe": True, "parallel_write_safe": False}

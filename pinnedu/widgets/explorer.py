@@ -262,5 +262,7 @@ def to_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
         if kind == "png":
             return plots.to_png(figure, dpi, colors=128)
         plots.make_legible(figure)
-        figure.savefig(file, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+        panels = " ".join(f"{share:.4f}" for share in plots.panel_ends(figure))
+        facts = {"Date": None, "Creator": None, **({"Description": f"panels: {panels}"} if panels else {})}
+        figure.savefig(file, format="svg", facecolor="white", metadata=facts)
         return file.getvalue()

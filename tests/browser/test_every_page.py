@@ -124,6 +124,22 @@ def test_figures_are_dark_at_night_and_panels_stack_on_a_phone(page):
         assert all(below["y"] >= above["y"] + above["height"] for above, below in zip(boxes, boxes[1:], strict=False))
 
 
+@on(["heat", "fourier_features"])
+def test_both_panels_of_a_player_are_read_on_a_phone(page):
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.settle()
+    player = page.locator("figure.explorer:has(img.rest)").first
+    player.locator("input[type=range]").focus()
+    for key in ("Home", "End"):
+        page.keyboard.press(key)
+        seen = [one for one in player.locator("img").all() if one.is_visible()]
+        assert len({one.get_attribute("src") for one in seen}) == 1, "both show the same frame"
+        left, right = (one.bounding_box() for one in seen)
+        assert right["y"] >= left["y"] + left["height"]
+        assert max(left["x"] + left["width"], right["x"] + right["width"]) <= 390
+    assert page.wrong == []
+
+
 @on(["tangent_kernel", "choosing_lambda"])
 def test_only_formulas_that_are_cut_off_say_so(page):
     page.wait_for_function(READY)

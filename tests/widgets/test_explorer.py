@@ -40,6 +40,23 @@ def test_there_is_a_frame_for_each_value_and_one_is_seen():
     assert "<figcaption>Steeper &amp; steeper</figcaption>" in html
 
 
+@pytest.mark.parametrize("kind", ["svg", "png"])
+@pytest.mark.parametrize("panels", [1, 2])
+def test_a_frame_says_where_its_panels_end(kind, panels):
+    def side_by_side(value):
+        figure, axes = plt.subplots(1, panels, figsize=(6, 2), squeeze=False)
+        axes[0, 0].plot([0, float(value)])
+        return figure
+
+    image = explore(side_by_side, (1, 2), label="slope", alt="Lines of slope {}.", kind=kind).frames[0].image
+    if kind == "png":
+        with Image.open(io.BytesIO(image)) as picture:
+            ends = [int(end) / picture.width for end in picture.info["panels"].split()]
+    else:
+        ends = [float(end) for end in re.findall(r"panels: ([\d.]+)<", image.decode())]
+    assert ends == ([] if panels == 1 else [pytest.approx(0.5, abs=0.03)])
+
+
 def test_without_scripts_one_picture_is_left():
     html = re.sub(r"<script.*?</script>", "", player(start=1)._repr_html_(), flags=re.S)
     assert [shown for *_, shown, _ in images(html)] == ["2"]
