@@ -13,34 +13,20 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from pinnedu import MLP, Box, Fit, Observed, On, Problem, problems, solve
-from pinnedu.derivatives.requests import Laplacian
-from pinnedu.derivatives.taylor import taylor
-from pinnedu.jacobian import jacobian
+from pinnedu import MLP, Box, Fit, On, Problem, problems, solve
 from pinnedu.recipe import (
     Clock,
     Corrected,
     Solver,
     Watch,
-    amplification,
-    explodes,
     forward,
-    frequencies,
-    growth,
     is_linear,
     looked_at,
-    periodic_coordinates,
     random_waves,
     rates_of,
-    solved_by_waves,
-    waves,
     weights_of,
-    widened,
-    without,
 )
-from pinnedu.recipe import clock as clocks
-from pinnedu.recipe.solver import LOST
-from pinnedu.recipe.waves import derivatives, least_squares, linearized, rows
+from pinnedu.trainers import clock as clocks
 from pinnedu.trainers.record import Status
 
 
@@ -96,83 +82,6 @@ def test_the_rates_of_a_wave_are_its_frequencies():
     assert rates.tolist() == pytest.approx([7, 3], rel=0.1)
 
 
-def test_waves_are_periodic_where_they_are_told():
-    problem = problems.allen_cahn()
-    assert periodic_coordinates(problem) == {"periodic": "x"}
-    model = random_waves(problem, torch.tensor([9.0, 3.0]), 30, ("x",))
-    points = problem.domain.sample(20)
-    there = points.clone()
-    there[:, 0] += 2
-    torch.testing.assert_close(model(points), model(there))
-    assert without(problem, "periodic").terms == ("allen_cahn", "initial")
-
-
-def test_frequencies_are_drawn_by_the_spectrum_of_a_function():
-    problem = Problem(Box(x=(0, 1)), {"ode": lambda u: u.x}, {})
-    tone = waves(problem, torch.tensor([[60.0]]))
-    tone.layers[0].weight.data[0, 0] = 1
-    plain = frequencies(problem, (50.0,), 400)
-    found = frequencies(problem, (50.0,), 400, like=tone)
-
-    def near(b):
-        return float(((b.abs() - 60).abs() < 10).double().mean())
-
-    assert near(found) > 2 * near(plain)
-
-
-def test_in_many_dimensions_a_wave_turns_in_few():
-    problem = problems.poisson_cube(8, "square")
-    assert (frequencies(problem, (1.0,) * 8, 50) != 0).sum(dim=1).max() <= 3
-
-
-@pytest.mark.parametrize(
-    "make", [problems.kovasznay, problems.wave, problems.korteweg_de_vries, problems.lorenz, problems.l_shape]
-)
-def test_the_jacobian_by_symbols_is_that_of_reverse_mode(make):
-    problem = make()
-    sample = looked_at(problem, 20)
-    model = random_waves(problem, 2 / (problem.domain.high - problem.domain.low), 7)
-    b, fields, names = model.embedding.frequencies, len(problem.fields), list(problem.unknowns)
-    blocks = linearized(problem, model, sample, dict.fromkeys(problem.terms, 1.0), problem.unknowns)
-    wanted = jacobian(model, problem, sample)
-    for name in problem.terms:
-        own = [block for block in blocks if block.name == name]
-        residual, slope = wanted[name]
-        torch.testing.assert_close(torch.cat([block.residual for block in own]), residual)
-        found = torch.cat([rows(block, b, fields, names) for block in own])[:, : slope.shape[1]]
-        torch.testing.assert_close(found, slope, rtol=1e-9, atol=1e-9 * float(slope.abs().max()))
-
-
-def test_derivatives_of_waves_are_those_of_taylor_mode():
-    problem = problems.heat()
-    model = random_waves(problem, torch.tensor([3.0, 2.0]), 9)
-    points = problem.domain.sample(30)
-    requests = [(0, (0, 0)), (0, (1, 0)), (0, (2, 1)), (0, (0, 3)), (0, Laplacian((0, 1)))]
-    wanted = taylor(model, points, requests)
-    for request, value in derivatives(model, points, requests).items():
-        torch.testing.assert_close(value, wanted[request].detach())
-
-
-def test_least_squares_holds_where_normal_equations_do_not():
-    x = torch.linspace(0, 1, 200, dtype=torch.float64)
-    matrix = x[:, None] ** torch.arange(14)  # its condition number squared is above 1e16
-    right = torch.exp(x)
-    assert (matrix @ least_squares(matrix, right) - right).abs().max() < 1e-11
-
-
-def test_unknowns_are_found_by_the_same_steps():
-    x = torch.linspace(0, 1, 9, dtype=torch.float64)[:, None]
-    problem = Problem(
-        Box(x=(0, 1)),
-        {"ode": lambda u, k: u.x + k * u},
-        {"start": On(x=0, equation=lambda u: u - 1), "seen": Observed(x, u=torch.exp(-3 * x[:, 0]))},
-        unknowns={"k": 1.0},
-    )
-    found = frequencies(problem, (3.0,), 20)
-    _, solved = solved_by_waves(problem, dict.fromkeys(problem.terms, 1.0), found)
-    assert solved.unknowns["k"] == pytest.approx(3, rel=1e-6)
-
-
 def test_weights_make_a_term_an_error_of_the_fields():
     problem = Problem(
         Box(x=(0, 1)), {"ode": lambda u: u.x}, {"value": On(x=0, equation=lambda u: 10 * u)}, exact=lambda x: 0 * x
@@ -181,17 +90,6 @@ def test_weights_make_a_term_an_error_of_the_fields():
     weights = weights_of(problem, model, looked_at(problem, 64))
     assert weights["value"] == pytest.approx(1 / 100, rel=0.02)
     assert weights["ode"] == pytest.approx(1 / 400, rel=0.1)
-
-
-def test_a_wider_network_is_the_same_function():
-    problem = problems.burgers()
-    model = MLP(problem, (8, 8, 8), seed=0)
-    wide = widened(model, problem, 13)
-    points = problem.domain.sample(50)
-    torch.testing.assert_close(wide(points), model(points))
-    assert len(wide.layers[1].bias) == 13
-    wide(points).sum().backward()
-    assert wide.layers[-1].weight.grad[:, 8:].abs().min() > 0  # the new neurons can be used
 
 
 def test_a_corrected_model_moves_its_correction_alone():
@@ -207,7 +105,11 @@ def test_a_corrected_model_moves_its_correction_alone():
         ({}, "do not determine one solution"),
         ({"l": On(x=0, equation=lambda u: u.x), "r": On(x=1, equation=lambda u: u.x)}, "do not determine one solution"),
         (
-            {"l": On(x=0, equation=lambda u: u), "r": On(x=1, equation=lambda u: u), "s": On(x=1, equation=lambda u: u - 1)},
+            {
+                "l": On(x=0, equation=lambda u: u),
+                "r": On(x=1, equation=lambda u: u),
+                "s": On(x=1, equation=lambda u: u - 1),
+            },
             "most of it in .*: either conditions contradict each other",
         ),
     ],
@@ -225,56 +127,10 @@ RODS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("equation", "conditions", "ill"),
-    [
-        (lambda u: u.t - u.xx, RODS, False),
-        (lambda u: u.t + u.xx, RODS, True),  # heat backward in time
-        (lambda u: -u.t - u.xx, RODS, True),
-        (lambda u, t: (1 + t) * (u.t + 0.1 * u.xx) + torch.sin(t), RODS, True),
-        (lambda u: u.tt + u.xx, {**RODS, "speed": On(t=0, equation=lambda u: u.t)}, True),  # Laplace as an evolution
-        (lambda u: u.tt - u.xx, {**RODS, "speed": On(t=0, equation=lambda u: u.t)}, False),
-        (lambda u: u.t + 30 * u.x, RODS, False),
-        (lambda u: u.t + u * u.x - 0.01 * u.xx, RODS, False),
-        (lambda u: u.t + u * u.x + u.xx + u.xxxx, RODS, False),  # long waves grow, short ones fade
-        (lambda u: u.t + u * u.x + u.xxx, RODS, False),
-        (lambda u: u.t - 1e-4 * u.xx - 5 * u + 5 * u**3, RODS, False),
-        (lambda u: u.t + u * u.x + u.xx - 1e-9 * u, RODS, True),
-    ],
-)
-def test_what_explodes_is_told_from_what_does_not(equation, conditions, ill):
-    problem = Problem(Box(x=(0, pi), t=(0, 1)), {"equation": equation}, conditions)
-    assert explodes(problem, forward(problem), looked_at(problem)) is ill
-
-
 def test_heat_backward_in_time_ends_with_a_sentence():
     found = run(Problem(Box(x=(0, pi), t=(0, 1)), {"heat": lambda u: u.t + u.xx}, RODS), 12)
     assert any("ill-posed forward in t" in said for said in found.warnings)
     assert found.error_estimate >= 1
-
-
-def test_the_rate_of_a_wave_is_that_of_theory():
-    problem = Problem(Box(x=(0, pi), t=(0, 1)), {"heat": lambda u: 2 * u.t - 3 * u.xx - 5 * u + 7}, RODS)
-    assert growth(problem, "t", problem.domain.sample(20), 2) == pytest.approx((5 - 3 * 16) / 2, rel=1e-6)
-
-
-SQUARE = Box(x=(0, 1), t=(0, 1))
-SIDES = {"left": On(x=0, equation=lambda u: u), "right": On(x=1, equation=lambda u: u)}
-START = {"start": On(t=0, equation=lambda u, x: u - torch.sin(pi * x))}
-
-
-@pytest.mark.parametrize(
-    ("problem", "enough"),
-    [
-        (Problem(SQUARE, {"heat": lambda u: u.t - u.xx}, SIDES | START), True),
-        (Problem(SQUARE, {"heat": lambda u: u.t - 0.1 * u.xx}, SIDES), False),  # what fades in a tenth of the time is not seen
-        (Problem(SQUARE, {"wave": lambda u: u.tt - u.xx}, SIDES | START), False),
-        (Problem(SQUARE, {"advection": lambda u: u.t + u.x}, START), False),
-        (Problem(Box(t=(0, 10)), {"growth": lambda u: u.t - u}, {"start": On(t=0, equation=lambda u: u - 1)}), True),
-    ],
-)
-def test_amplification_tells_whether_there_are_conditions_enough(problem, enough):
-    assert (amplification(problem, (), looked_at(problem)) < LOST) is enough
 
 
 def falling(closed_form, solution):
@@ -331,22 +187,6 @@ class Hands:
     def __call__(self):
         self.time += self.tick
         return self.time
-
-
-@pytest.mark.parametrize(
-    ("losses", "wants"),
-    [
-        ([10.0**-k for k in range(40)], ""),  # it goes down
-        ([1.0, 0.95, 0.92, 0.91, 0.9] * 8, "neurons"),
-        ([1.0, 0.5, 0.3, 0.2, 0.1] * 8, "points"),
-        ([1e-12] * 16, "nothing"),
-    ],
-)
-def test_a_watch_sees_what_a_network_wants(losses, wants):
-    watch = Watch(Clock(1e9), 1.0, enough=1e-60 if not wants else 1e-11)
-    for loss in losses:
-        watch(SimpleNamespace(loss=loss))
-    assert watch.wants == wants
 
 
 def test_a_watch_ends_a_run_before_a_step_would_pass_the_end(monkeypatch):
@@ -407,7 +247,10 @@ def test_ingredients_can_be_left_out():
 
 def test_windows_are_joined_where_the_whole_is_not_solved(tmp_path):
     fall = Problem(
-        Box(t=(0, 2)), {"ode": lambda u: u.t + u * u}, {"start": On(t=0, equation=lambda u: u - 1)}, exact=lambda t: 1 / (1 + t)
+        Box(t=(0, 2)),
+        {"ode": lambda u: u.t + u * u},
+        {"start": On(t=0, equation=lambda u: u - 1)},
+        exact=lambda t: 1 / (1 + t),
     )
     solver = Solver(fall, Clock(10_000, 60), 0, "cpu")
     solver.march()
@@ -436,7 +279,12 @@ def trajectory(times):
     """The prey by a Runge-Kutta method."""
     times = times.sort().values.numpy()
     found = solve_ivp(
-        lambda t, z: (z[0] * (1 - z[1]), z[1] * (z[0] - 1)), (0, times[-1]), (2.0, 1.0), t_eval=times, rtol=1e-10, atol=1e-12
+        lambda t, z: (z[0] * (1 - z[1]), z[1] * (z[0] - 1)),
+        (0, times[-1]),
+        (2.0, 1.0),
+        t_eval=times,
+        rtol=1e-10,
+        atol=1e-12,
     )
     return times, torch.from_numpy(found.y[0])
 

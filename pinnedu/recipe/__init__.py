@@ -1,24 +1,22 @@
 """One recipe for all problems, and the parts it is made of."""
 
-from pinnedu.recipe.clock import Clock
 from pinnedu.recipe.look import (
-    amplification,
-    explodes,
     forward,
-    growth,
     is_linear,
     looked_at,
     periodic_coordinates,
     random_waves,
     rates_of,
-    weights_of,
     without,
 )
-from pinnedu.recipe.network import Continued, GrowingNetwork, Watch, widened
 from pinnedu.recipe.solver import Solver, solve
-from pinnedu.recipe.waves import frequencies, solved_by_waves, waves
+from pinnedu.theory.posedness import amplification, explodes, growth
+from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Corrected
+from pinnedu.trainers.growing import Continued, GrowingNetwork, Watch, widened
 from pinnedu.trainers.strategies import window
+from pinnedu.trainers.waves import frequencies, solved_by_waves, waves
+from pinnedu.trainers.weights import weights_of
 
 __all__ = [
     "Clock",

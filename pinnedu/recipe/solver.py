@@ -18,13 +18,15 @@ from pinnedu.device import choose
 from pinnedu.problem import Problem
 from pinnedu.progress import Bar
 from pinnedu.recipe import look
-from pinnedu.recipe.clock import Clock
-from pinnedu.recipe.network import GrowingNetwork
-from pinnedu.recipe.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.scales import units_of_fields
+from pinnedu.theory.posedness import amplification, explodes
+from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
+from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
 from pinnedu.trainers.strategies import window
+from pinnedu.trainers.waves import frequencies, linearized, loss_of, solved_by_waves
+from pinnedu.trainers.weights import weights_of
 
 INGREDIENTS = ("waves", "spectrum", "search", "weights", "network", "growth", "march", "correction")
 FIRST, MOST = 64, 3000  # waves
@@ -138,14 +140,14 @@ class Solver:
         self.weights = dict.fromkeys(self.problem.terms, 1.0)
         if "weights" not in without:
             model = look.random_waves(self.problem, self.rates, 100, self.periodic)
-            found = look.weights_of(self.problem, model, self.sample)
+            found = weights_of(self.problem, model, self.sample)
             self.weights = {name: float(f"{weight:.3g}") for name, weight in found.items()}
         with torch.no_grad():  # about the size of the fields, from what conditions and data say
             self.size = max(1e-300, max(math.hypot(*unit) for unit in units_of_fields(self.problem).values()))
         # Whether there is one solution, and whether it depends on the data as it should.
         self.window, self.time = window, "" if window else look.forward(problem)
-        self.amplified = look.amplification(self.problem, self.periodic, self.sample)
-        self.explodes = bool(self.time) and look.explodes(self.problem, self.time, self.sample)
+        self.amplified = amplification(self.problem, self.periodic, self.sample)
+        self.explodes = bool(self.time) and explodes(self.problem, self.time, self.sample)
         self.good = GOOD_ENOUGH if window else GOOD
         self.places = problem.domain.evaluation_points(1024)
         self.best: Candidate | None = None
@@ -164,7 +166,7 @@ class Solver:
         if self.does("waves"):
             self.by_waves(until=0.6 if self.linear or self.window else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
-            there = look.amplification(self.problem, self.periodic, self.sample, self.best.model)
+            there = amplification(self.problem, self.periodic, self.sample, self.best.model)
             self.amplified = min(self.amplified, there)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))

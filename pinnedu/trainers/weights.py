@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pinnedu.checks import as_number, is_whole, shown
 from pinnedu.jacobian import jacobian
 from pinnedu.parameters import gradient, trainable_parameters
-from pinnedu.problem import Problem
+from pinnedu.problem import Problem, Sample
 from pinnedu.trainers.objective import Objective
 
 
@@ -283,3 +283,14 @@ def _mean(weights: Tensor, squares: Tensor) -> float:
     """Mean of the weights, each counted by its square residual; 1 where there is no residual at all."""
     total = float(squares.sum())
     return float((weights * squares).sum()) / total if total else 1.0
+
+
+def weights_of(problem: Problem, model: nn.Module, sample: Sample) -> dict[str, float]:
+    """Weights that make the loss of each term the square of the change of the fields that would mend it.
+
+    The trace t_k of the tangent kernel of term k says by how much its residual changes where the weights do, that of the
+    fields by how much they do: w_k = t / t_k, which is 1 for a condition on the value of a field.
+    """
+    traces = kernel_traces(Objective(model, problem, sample))
+    field = float(sum(weight.numel() for weight in model.parameters())) / 2 / len(problem.fields)
+    return {name: field / trace if trace > 0 else 1.0 for name, trace in traces.items()}

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from pinnedu.embeddings import Normalize, PeriodicEmbedding
 from pinnedu.models import MLP
 from pinnedu.problem import Problem
-from pinnedu.recipe.clock import Clock
 from pinnedu.sampling import Points
+from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.gauss_newton import GaussNewton
 from pinnedu.trainers.loop import fit
 from pinnedu.trainers.optimizers import Step
