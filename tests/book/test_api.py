@@ -20,7 +20,7 @@ MODULES = (  # what is public besides the names of pinnedu itself
     *(f"reference.{name}" for name in ("advection", "allen_cahn", "burgers", "cavity", "l_shape", "laplace_holes", "lorenz")),
     *(f"reference.{name}" for name in ("marching", "periodic", "schroedinger", "screened_poisson", "spectral", "table")),
     *(f"theory.{name}" for name in ("acceleration", "bounds", "conditioning", "equivalence", "errors", "forecast", "fourier")),
-    *(f"theory.{name}" for name in ("diagnosis", "kernels", "linearity", "losses", "newton", "operator", "patient")),
+    *(f"theory.{name}" for name in ("diagnosis", "kernels", "linearity", "losses", "newton", "operator", "patient", "posedness")),
     *(f"theory.{name}" for name in ("regression", "symptoms", "tangent", "trial")),
 )
 
