@@ -310,14 +310,14 @@ def label_lines(axes: Axes) -> None:
             lacking = max(0, room - (ends[high][1] - ends[low][1]))
             ends[low][1] -= lacking / 2
             ends[high][1] += lacking / 2
-    for line, end in zip(lines, ends, strict=True):
+    for i, (line, end) in enumerate(zip(lines, ends, strict=True)):
         axes.annotate(
             str(line.get_label()),
             end,
             xycoords="axes fraction",
             xytext=(5, 0),
             textcoords="offset points",
-            verticalalignment="bottom" if end[1] < 0.02 else "center",
+            verticalalignment="bottom" if end[1] < 0.02 and i not in to_right else "center",
             color=0.75 * np.array(to_rgb(line.get_color())),  # thin letters need more contrast than a line
         )
 
