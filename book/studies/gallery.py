@@ -11,8 +11,8 @@ import torch
 
 from pinnedu import MLP, GaussNewton, Points, fit, solve
 from pinnedu.problems import GALLERY
-from pinnedu.recipe import clock
 from pinnedu.studies import Study
+from pinnedu.trainers import clock
 
 EXHIBITS = {exhibit.name: exhibit for exhibit in GALLERY}
 SEEDS = range(3)
