@@ -12,8 +12,9 @@ SITE = ROOT / "_build" / "html"
 SETTLED = """async () => {
   const pictures = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
   await pictures();
-  const sliding = document.getAnimations().filter(one => one instanceof CSSTransition);
-  await Promise.allSettled(sliding.map(one => one.finished));
+  const sliding = document.getAnimations().filter(one => one instanceof CSSTransition).map(one => one.finished);
+  const second = new Promise(done => setTimeout(done, 1000)); // one that is thrown away half way never ends
+  await Promise.race([Promise.allSettled(sliding), second]);
   await pictures();
 }"""
 LOCAL = ("file:", "data:", "blob:")
