@@ -43,7 +43,8 @@ def filter_of_dark_pages():
         '<feBlend mode="difference" in="SourceGraphic" in2="least" result="rest"/>',
         f'<feColorMatrix in="least" values="{scaled(*GROUND, 0)}" result="ground"/>',
         '<feComposite operator="arithmetic" k2="1" k3="1" in="rest" in2="ground" result="colors"/>',
-        '<feComposite operator="arithmetic" k2="1" k3="1" in="colors" in2="ink"/>',
+        '<feComposite operator="arithmetic" k2="1" k3="1" in="colors" in2="ink" result="night"/>',
+        '<feComposite operator="in" in="night" in2="SourceAlpha"/>',  # nothing beside the figure, where it ends within a pixel
     ]  # fmt: skip
     return (
         '<svg width="0" height="0" style="position: absolute" aria-hidden="true">'

@@ -3,11 +3,13 @@
 The tests of a page share it, so the last ones may leave it changed.
 """
 
+import io
 import re
 
 import chapters
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 
 SOURCES = {page.stem: page.read_text(encoding="utf-8") for page in chapters.pages()}
 WITH_PLAYER = [name for name, text in SOURCES.items() if 'class=\\"explorer\\"' in text]
@@ -117,6 +119,10 @@ def test_figures_are_dark_at_night_and_panels_stack_on_a_phone(page):
     for image in page.locator(".bd-article .cell_output img").all():
         turned = "dark-figure" in image.evaluate("one => getComputedStyle(one).filter")
         assert turned or "photo" in image.get_attribute("class")
+    for figure in page.locator(".bd-article .panels").all()[:1]:
+        with Image.open(io.BytesIO(figure.screenshot())) as seen:
+            edge = seen.convert("L").crop((seen.width - 1, 0, seen.width, seen.height))
+            assert sum(edge.histogram()[128:]) < 0.1 * seen.height, "a light line at the right"
     page.set_viewport_size({"width": 390, "height": 900})
     page.settle()
     for figure in page.locator(".bd-article .panels").all():
