@@ -158,8 +158,8 @@ class Energy:
         if self.rule is not None and not (self.rule > 0).all():
             raise ValueError(f"Every weight of the rule must be positive, but the least is {float(self.rule.min()):.2g}.")
 
-    def shares(self, term: str, values: Tensor) -> Tensor:
-        """What each point counts in the mean of a term's values (N,): shape (N,), sum 1."""
+    def shares(self, values: Tensor, term: str = "") -> Tensor:
+        """What each point counts in the mean of values (N,), of a term or at the interior points: shape (N,), sum 1."""
         if self.rule is None or term in self.problem.conditions:
             return torch.full_like(values, 1 / len(values))
         if len(values) != len(self.rule):
@@ -171,20 +171,20 @@ class Energy:
         value = Problem(self.problem.domain, {"value": lambda u: u}, fields=self.problem.fields)
         residuals, rows = [], []
         for name, (residual, slope) in jacobian(model, self.problem, sample).items():
-            scale = (self.weights.get(name, 1.0) * self.shares(name, residual)).sqrt()
+            scale = (self.weights.get(name, 1.0) * self.shares(residual, name)).sqrt()
             residuals.append(scale * residual)
             rows.append(scale[:, None] * slope)
         r, J = torch.cat(residuals), torch.cat(rows)
         u, phi = jacobian(model, value, {"interior": sample["interior"]})["value"]
-        load = self.shares("value", u) * self.load(sample["interior"]).to(u)
+        load = self.shares(u) * self.load(sample["interior"]).to(u)
         return J, J.T @ r - phi.T @ load, float(0.5 * r @ r - load @ u)
 
     def loss(self, model: nn.Module, sample: Sample) -> Tensor:
         """E at the present weights, as any optimizer of torch can minimize it."""
         found = self.problem.residuals(model, sample)
         u = model(sample["interior"])[:, 0]
-        total = sum(0.5 * self.weights.get(name, 1.0) * self.shares(name, r) @ r.square() for name, r in found.items())
-        return total - self.shares("value", u) @ (self.load(sample["interior"]).to(u) * u)
+        total = sum(0.5 * self.weights.get(name, 1.0) * self.shares(r, name) @ r.square() for name, r in found.items())
+        return total - self.shares(u) @ (self.load(sample["interior"]).to(u) * u)
 
     def value(self, model: nn.Module, sample: Sample) -> float:
         """E at the present weights, as a number."""
