@@ -21,10 +21,10 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import torch  # noqa: E402
-from problems import TASKS, Predict  # noqa: E402
-from systems import pinnedu_  # noqa: E402
+from first.problems import TASKS, Predict  # noqa: E402
+from first.systems import pinnedu_  # noqa: E402
 from torch import nn  # noqa: E402
-from watch import Watch  # noqa: E402
+from first.watch import Watch  # noqa: E402
 
 from pinnedu import GaussNewton, Points, Problem, fit  # noqa: E402
 

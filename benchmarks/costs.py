@@ -22,7 +22,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from run import SYSTEMS, memory  # noqa: E402
+from first.run import SYSTEMS, memory  # noqa: E402
 
 DIMENSIONS = (1, 2, 4, 8, 16, 32)
 POINTS = (500, 1000, 2000, 4000)
@@ -92,8 +92,8 @@ def step(optimizer: str, points: int, width: int) -> dict[str, float]:
 
 def start(system: str) -> dict[str, float]:
     """Import, and the first answer on the heat equation: from an empty process to an error measured after one step."""
-    from problems import TASKS
-    from watch import Watch
+    from first.problems import TASKS
+    from first.watch import Watch
 
     task, begin = TASKS["heat"](), time.process_time()
     module = __import__(SYSTEMS[system], fromlist=["train"])

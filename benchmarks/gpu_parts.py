@@ -18,10 +18,10 @@ import accuracy
 import large as study
 import numpy as np
 import torch
-from problems import TASKS, Task
-from systems import pinnedu_
+from first.problems import TASKS, Task
+from first.systems import pinnedu_
 from torch import Tensor
-from watch import Watch
+from first.watch import Watch
 
 from pinnedu import (
     LBFGS,

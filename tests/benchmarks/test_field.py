@@ -13,7 +13,7 @@ PROBLEMS = ("heat", "poisson", "burgers", "advection", "wake")
 
 @pytest.fixture(scope="module")
 def table():
-    spec = importlib.util.spec_from_file_location("field_table", HERE / "table.py")
+    spec = importlib.util.spec_from_file_location("field_table", HERE / "first" / "table.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -11,8 +11,8 @@ from math import pi
 import deepxde as dde
 import numpy as np
 import torch
-from problems import BETA, NU, K, Task, measurements
-from watch import Watch
+from first.problems import BETA, NU, K, Task, measurements
+from first.watch import Watch
 
 dde.config.set_default_float("float64")
 ADAM = 0.25  # share of the time that Adam gets

@@ -11,8 +11,8 @@ from __future__ import annotations
 from math import pi
 
 import torch
-from problems import BETA, NU, K, Predict, measurements
-from watch import Watch
+from first.problems import BETA, NU, K, Predict, measurements
+from first.watch import Watch
 
 from pinnedu import (
     MLP,

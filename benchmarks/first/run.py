@@ -1,6 +1,6 @@
 """Runs every system on every problem, one at a time, each in a fresh process, seed after seed.
 
-    .venv-bench/bin/python benchmarks/run.py [--systems ...] [--problems ...] [--seeds 0 1 2]
+    .venv-bench/bin/python benchmarks/first/run.py [--systems ...] [--problems ...] [--seeds 0 1 2]
 
 What is in `field.json` already is not run again; `--again` does. The order is seed, problem, system, so
 that a table of all systems exists early and a machine that slows down slows all of them down.
@@ -20,16 +20,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 RESULTS = HERE / "results"
 SYSTEMS = {
-    "pinnedu": "systems.pinnedu_",
-    "DeepXDE": "systems.deepxde_",
-    "jinns, natural gradient": "systems.jinns_",
-    "jinns, self-scaled Broyden": "systems.jinns_",
-    "PINA": "systems.pina_",
-    "classical solver": "systems.classical",
+    "pinnedu": "first.systems.pinnedu_",
+    "DeepXDE": "first.systems.deepxde_",
+    "jinns, natural gradient": "first.systems.jinns_",
+    "jinns, self-scaled Broyden": "first.systems.jinns_",
+    "PINA": "first.systems.pina_",
+    "classical solver": "first.systems.classical",
 }
 PROBLEMS = ("heat", "poisson", "burgers", "advection", "wake")
 
@@ -44,8 +44,8 @@ def one(system: str, problem: str, seed: int, seconds: float | None, share: floa
     """One run, in this process."""
     if hasattr(os, "sched_setaffinity"):  # one core for each system, whatever its threads
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    from problems import TASKS
-    from watch import Watch
+    from first.problems import TASKS
+    from first.watch import Watch
 
     task = TASKS[problem]()
     task = replace(task, interior=round(share * task.interior), boundary=math.ceil(share * task.boundary))

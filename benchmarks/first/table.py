@@ -1,6 +1,6 @@
-"""Makes the table and the figure from `field.json`: what `make bench` ends with.
+"""Makes the table and the figure from `field.json`: as the book shows them today.
 
-.venv-bench/bin/python benchmarks/table.py [--results benchmarks/results]
+.venv-bench/bin/python benchmarks/first/table.py [--results benchmarks/results]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 RESULTS = HERE / "results"
 PROBLEMS = {
     "heat": ("Heat", 1e-3),
@@ -63,7 +63,7 @@ def median(values: Sequence[float]) -> float:
 
 def lines_of_code(system: str, problem: str) -> int:
     """Lines that declare a problem in a system: of its function, without documentation."""
-    source = (HERE / "systems" / f"{FILES[system]}.py").read_text()
+    source = (HERE / "first" / "systems" / f"{FILES[system]}.py").read_text()
     function = next(
         node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == problem
     )

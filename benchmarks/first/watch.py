@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from problems import Predict, Task
+from first.problems import Predict, Task
 
 FIRST, GROWTH = 0.05, 1.06  # when to look: after so many seconds, and then ever less often
 PATIENCE = 30.0  # seconds that every run gets before it may count as standing still

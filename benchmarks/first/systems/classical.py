@@ -11,9 +11,9 @@ from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
-from problems import BETA, NU, K, measurements
+from first.problems import BETA, NU, K, measurements
 from scipy.optimize import minimize_scalar
-from watch import Watch
+from first.watch import Watch
 
 from pinnedu.reference import spectral
 

@@ -26,8 +26,8 @@ from jinns.loss import (
 from jinns.parameters import Params
 from jinns.solver import GetJinnsVariableName
 from jinns.validation import AbstractValidationModule
-from problems import BETA, NU, K, Task, measurements
-from watch import Watch
+from first.problems import BETA, NU, K, Task, measurements
+from first.watch import Watch
 
 jax.config.update("jax_enable_x64", True)
 

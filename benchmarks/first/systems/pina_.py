@@ -24,8 +24,8 @@ from pina.optim import TorchOptimizer
 from pina.problem import InverseProblem, SpatialProblem, TimeDependentProblem
 from pina.solver import PhysicsInformedSingleModelSolver
 from pina.weighting import ScalarWeighting
-from problems import BETA, NU, K, Task, measurements
-from watch import Watch
+from first.problems import BETA, NU, K, Task, measurements
+from first.watch import Watch
 
 torch.set_default_dtype(torch.float64)
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
