@@ -1,0 +1,335 @@
+"""Runs the comparison by the rules of RULES.md: first the tuning, then every system on every problem, five seeds each.
+
+    .venv-bench/bin/python benchmarks/run.py --results benchmarks/mine [--quick] [--systems ...] [--problems ...] [--seeds ...]
+
+A run is a process of its own on one core with one thread, and a file of its own: what is there already is not run again. Every
+core of the machine has one run at a time. A run that needs the processor for much less than the time that passed was disturbed, and is
+made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import json
+import math
+import os
+import platform
+import queue
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from problems import ALL, CASES, TUNING  # noqa: E402
+from settings import Settings, kept, settings_of  # noqa: E402
+from systems import ENTRIES, Entry  # noqa: E402
+
+SECONDS, SEEDS = 60.0, (0, 1, 2, 3, 4)
+APART = 0.1  # seconds of the processor may differ by this share from those that passed
+ATTEMPTS = 3
+GRACE = 240.0  # a run that is not back so long after its time is ended
+QUICK = {"seconds": 3.0, "seeds": (0,), "settings": (0,), "tuning": ("tune_heat",), "grace": 60.0}
+ONE_THREAD = {
+    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "DDE_BACKEND": "pytorch",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1", "PINNEDU_PROGRESS": "0",
+}  # fmt: skip
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: a system on a problem with a seed; or, while tuning, with one of its settings and seed 0."""
+
+    system: str
+    problem: str
+    seed: int
+    setting: int | None = None
+
+    @property
+    def file(self) -> Path:
+        """Where its result is kept, in the folder of results."""
+        last = f"{self.problem}-{self.seed if self.setting is None else self.setting}.json"
+        return Path("runs" if self.setting is None else "tuning") / self.system.replace(", ", "-").replace(" ", "_") / last
+
+    def __str__(self) -> str:
+        what = f"seed {self.seed}" if self.setting is None else f"setting {self.setting + 1}"
+        return f"{self.system} | {self.problem} | {what}"
+
+
+def jobs_of_tuning(systems: Sequence[str], problems: Sequence[str], settings: Sequence[int]) -> list[Job]:
+    """Every setting of every system that has any, on problems that are not scored."""
+    tuned = [system for system in systems if ENTRIES[system].uses]
+    return [Job(system, problem, 0, setting) for setting in settings for problem in problems for system in tuned]
+
+
+def jobs_of_runs(systems: Sequence[str], problems: Sequence[str], seeds: Sequence[int]) -> list[Job]:
+    """Seed after seed, so that a table of all systems exists early and a slower hour slows all of them."""
+    jobs = [Job(system, problem, seed) for seed in seeds for problem in problems for system in systems]
+    return [job for job in jobs if (not (only := ENTRIES[job.system].only) or job.problem in only)
+            and not (job.system == "classical" and job.seed)]  # fmt: skip
+
+
+def score(records: Sequence[Record]) -> float:
+    """Of one setting: the sum over the problems of log10 of the loss on fresh points; infinite where a run failed."""
+    losses = [record.get("loss", math.inf) for record in records]
+    return sum(math.log10(max(loss, 1e-300)) if loss is not None and math.isfinite(loss) else math.inf for loss in losses)
+
+
+def choose(folder: Path, system: str, problems: Sequence[str], settings: Sequence[int]) -> tuple[int, list[float]]:
+    """The setting with the smallest score, the first of equals, and all scores."""
+    scores = [score([read(folder / Job(system, problem, 0, k).file) or {} for problem in problems]) for k in settings]
+    return settings[min(range(len(scores)), key=lambda k: scores[k])], scores
+
+
+def read(file: Path) -> Record | None:
+    """A stored result, or None."""
+    found: Record | None = json.loads(file.read_text()) if file.exists() else None
+    return found
+
+
+def write(file: Path, record: Any) -> None:
+    """Whole or not at all: a stop leaves no half of a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=file.parent, suffix=".part", delete=False) as part:
+        part.write(json.dumps(record) + "\n")
+    os.chmod(part.name, 0o644)
+    Path(part.name).replace(file)
+
+
+def disturbed(record: Record) -> bool:
+    """Whether the processor was busy for much less, or more, than the time that passed while training."""
+    wall, processor = record.get("wall_seconds", 0.0), record.get("processor_seconds", 0.0)
+    return bool(wall) and abs(processor / wall - 1) > APART
+
+
+def memory() -> float:
+    """Highest resident memory of this process so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def one(job: Job, settings: Settings, seconds: float, truth: Path, begun: float) -> Record:
+    """One run, in this process."""
+    from clock import TimeIsUp, Watch
+    from problems import fresh_loss, judge_of
+
+    entry = ENTRIES[job.system]
+    watch = Watch(judge_of(job.problem, truth), seconds, begun)
+    record: Record = {"failed": ""}
+    try:
+        module = importlib.import_module(f"systems.{entry.module}")
+        module.train(job.problem, watch, job.seed, settings, entry.method)
+    except TimeIsUp:
+        pass
+    except Exception as error:  # a failure is a result: what was reached before it is kept
+        record["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
+        record["traceback"] = traceback.format_exc()[-3000:]
+    wall, processor = watch.busy()
+    curve = [[float(f"{when:.4g}"), float(f"{error:.4g}")] for when, error in watch.curve]
+    record |= {
+        "curve": [point for point in curve if math.isfinite(point[1])], "stopped": watch.stopped, "steps": watch.steps,
+        "wall_seconds": round(wall, 3), "processor_seconds": round(processor, 3), "memory_mb": round(memory()),
+        **{name: round(value, 3) for name, value in watch.clocks().items()},
+    }  # fmt: skip
+    if not record["failed"] and (not curve or not math.isfinite(curve[-1][1])):
+        record["failed"] = "the network is not finite" if curve else "no step ended within the time"
+    if job.setting is not None and watch.layers is not None and not record["failed"]:
+        record["loss"] = finite(fresh_loss(job.problem, watch.layers))
+    return record
+
+
+def finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else None
+
+
+def start(job: Job, settings: Settings, options: argparse.Namespace, core: int | None) -> Record:
+    """One run in a process of its own on one core; a result in any case."""
+    entry: Entry = ENTRIES[job.system]
+    about = {"system": job.system, "problem": job.problem, "seed": job.seed, "setting": job.setting, "settings": kept(settings),
+             "seconds": options.seconds, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}  # fmt: skip
+    if sentence := entry.impossible.get(job.problem):
+        return about | {"not_possible": sentence}
+    command = [sys.executable, str(HERE / "run.py"), "--one", json.dumps([job.system, job.problem, job.seed, job.setting])]
+    command += ["--given", json.dumps(kept(settings)), "--seconds", str(options.seconds), "--results", str(options.results)]
+    command += [] if core is None else ["--core", str(core)]
+    begun = time.time()
+    try:
+        done = subprocess.run(
+            [*command, "--begun", repr(begun)], env=os.environ | ONE_THREAD, capture_output=True, text=True,
+            timeout=options.seconds + options.grace, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return about | {"failed": f"not back {options.grace:.0f} s after its time", "curve": []}
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        reason = "killed: out of memory?" if done.returncode == -9 else f"exit code {done.returncode}"
+        return about | {"failed": reason, "curve": [], "traceback": done.stderr[-3000:]}
+    found: Record = json.loads(lines[-1])
+    return about | found | {"process_seconds": round(time.time() - begun, 1)}
+
+
+def carry_out(jobs: Sequence[Job], chosen: dict[str, Settings] | None, options: argparse.Namespace) -> None:
+    """Run what is missing of the jobs, one at a time on each core."""
+    missing = [job for job in jobs if options.again or not (options.results / job.file).exists()]
+    print(f"{len(jobs) - len(missing)} of {len(jobs)} runs are there", flush=True)
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in missing:
+        waiting.put(job)
+    done, begin, lock = [0], time.time(), threading.Lock()
+
+    def work(core: int | None) -> None:
+        while True:
+            try:
+                job = waiting.get_nowait()
+            except queue.Empty:
+                return
+            documented = settings_of(ENTRIES[job.system].documented, ENTRIES[job.system].uses)
+            settings = documented[job.setting] if job.setting is not None else (chosen or {}).get(job.system, documented[0])
+            for attempt in range(ATTEMPTS):
+                record = start(job, settings, options, core) | {"attempt": attempt + 1}
+                if not disturbed(record) or options.quick:
+                    break
+            with lock:
+                done[0] += 1
+                kept_back = disturbed(record) and not options.quick
+                if not kept_back:
+                    write(options.results / job.file, record)
+                left = (time.time() - begin) / done[0] * (len(missing) - done[0]) / 60
+                note = "DISTURBED, not kept" if kept_back else said(record)
+                print(f"{done[0]}/{len(missing)}, {left:.0f} min left: {job}: {note}", flush=True)
+
+    workers = [threading.Thread(target=work, args=(core,)) for core in options.cores]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def said(record: Record) -> str:
+    """A result in one line."""
+    if "not_possible" in record:
+        return f"not possible: {record['not_possible']}"
+    errors = [error for _, error in record["curve"]]
+    text = f"best {min(errors):.1e}, end {errors[-1]:.1e}, {record['steps']} steps" if errors else "no error measured"
+    text += f", loss {record['loss']:.1e}" if record.get("loss") is not None else ""
+    return text + (f", FAILED: {record['failed']}" if record["failed"] else "")
+
+
+def tuned(options: argparse.Namespace) -> dict[str, Settings]:
+    """Write `tuning.json` from the runs that are there, and give the settings chosen."""
+    chosen, stored = {}, {}
+    for system in options.systems:
+        entry = ENTRIES[system]
+        if not entry.uses:
+            continue
+        best, scores = choose(options.results, system, options.tuning, options.settings)
+        all_settings = settings_of(entry.documented, entry.uses)
+        chosen[system] = all_settings[best]
+        runs = [[read(options.results / Job(system, problem, 0, k).file) or {} for problem in options.tuning] for k in options.settings]
+        stored[system] = {"chosen": best, "uses": entry.uses, "settings": [
+            {"settings": kept(all_settings[k]), "score": finite(scores[i]),
+             "losses": {problem: run.get("loss") for problem, run in zip(options.tuning, runs[i], strict=True)},
+             "failed": {problem: run["failed"] for problem, run in zip(options.tuning, runs[i], strict=True) if run.get("failed")}}
+            for i, k in enumerate(options.settings)]}  # fmt: skip
+    write(options.results / "tuning.json", (read(options.results / "tuning.json") or {}) | stored)
+    return chosen
+
+
+def gather(folder: Path) -> None:
+    """All runs in one file, `comparison.json`, one a line."""
+    files = sorted((folder / "runs").rglob("*.json"))
+    records = [record for file in files if (record := read(file))]
+    machine = {"python": platform.python_version(), "processor": processor_name(), "cores": os.cpu_count()}
+    lines = ",\n".join("  " + json.dumps({k: v for k, v in record.items() if k != "traceback"}) for record in records)
+    text = f'{{"machine": {json.dumps(machine)}, "runs": [\n{lines}\n]}}\n'
+    (folder / "comparison.json").write_text(text)
+
+
+def processor_name() -> str:
+    """In words, where the system says it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def cost(systems: Sequence[str], seconds: float = SECONDS, start_up: float = 12.0, cores: int = 2) -> dict[str, float]:
+    """Hours that the rules cost; a run takes some seconds more than its training, to start, compile and look."""
+    possible = [job for job in jobs_of_runs(systems, list(CASES), SEEDS)
+                if job.problem not in ENTRIES[job.system].impossible and job.system != "classical"]  # fmt: skip
+    tuning = jobs_of_tuning(systems, list(TUNING), range(7))
+    hours = {name: len(jobs) * (seconds + start_up) / cores / 3600 for name, jobs in (("tuning", tuning), ("runs", possible))}
+    return {"number of tuning runs": len(tuning), "number of runs": len(possible), **hours, "all": sum(hours.values())}
+
+
+def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--systems", nargs="*", default=list(ENTRIES), choices=list(ENTRIES), metavar="SYSTEM")
+    parser.add_argument("--problems", nargs="*", default=list(CASES), choices=list(ALL), metavar="PROBLEM")
+    parser.add_argument("--seeds", nargs="*", type=int)
+    parser.add_argument("--settings", nargs="*", type=int, help="which of the seven, 0 to 6, while tuning")
+    parser.add_argument("--tuning", nargs="*", choices=list(TUNING), metavar="PROBLEM")
+    parser.add_argument("--seconds", type=float, help="of training in a run")
+    parser.add_argument("--results", type=Path, default=HERE / "mine", help="folder of the results")
+    parser.add_argument("--cores", nargs="*", type=int, help="which cores; all of them by default")
+    parser.add_argument("--quick", action="store_true", help="a look at everything: one seed, 3 s a run, one setting; in results/quick")
+    parser.add_argument("--again", action="store_true", help="run what is there already")
+    parser.add_argument("--only", choices=("tuning", "runs"), help="one of the two parts")
+    parser.add_argument("--cost", action="store_true", help="say how many hours all of it takes")
+    for hidden in ("--one", "--given"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--begun", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--core", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(given)
+    quick = options.quick
+    options.seconds = options.seconds or (QUICK["seconds"] if quick else SECONDS)
+    options.seeds = options.seeds if options.seeds is not None else list(QUICK["seeds"] if quick else SEEDS)
+    options.settings = options.settings or list(QUICK["settings"] if quick else range(7))
+    options.tuning = options.tuning or list(QUICK["tuning"] if quick else TUNING)
+    options.grace = QUICK["grace"] if quick else GRACE
+    if quick and not options.one:
+        options.results = options.results / "quick"
+    if not options.cores:
+        options.cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
+    return options
+
+
+def main() -> None:
+    """Tune, run, gather."""
+    options = arguments()
+    if options.cost:
+        print(json.dumps(cost(options.systems, options.seconds, cores=len(options.cores)), indent=1))
+        return
+    truth = options.results / "truth"
+    if options.one:
+        if options.core is not None:
+            os.sched_setaffinity(0, {options.core})
+        job = Job(*json.loads(options.one))
+        print("\n" + json.dumps(one(job, Settings.read(json.loads(options.given)), options.seconds, truth, options.begun)))
+        return
+    from problems import prepare
+
+    prepare(truth)
+    if options.only != "runs":
+        carry_out(jobs_of_tuning(options.systems, options.tuning, options.settings), None, options)
+    chosen = tuned(options)
+    if options.only != "tuning":
+        carry_out(jobs_of_runs(options.systems, options.problems, options.seeds), chosen, options)
+        gather(options.results)
+
+
+if __name__ == "__main__":
+    main()
