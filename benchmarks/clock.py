@@ -48,6 +48,7 @@ class Watch:
         self.steps, self.hidden, self.next, self.stopped = 0, 0.0, FIRST, ""
         self.made, self.after_start, self.imported = wall(), time.time() - begun, 0.0
         self.first: float | None = None
+        self.at_first: Callable[[], object] = lambda: None
         self.processor_first = self.processor_hidden = 0.0
 
     def declare(self) -> None:
@@ -77,6 +78,7 @@ class Watch:
         self.steps += 1
         if self.first is None:
             self.first, self.processor_first = self.wall(), self.processor()
+            self.at_first()
             return False
         now = self.seconds()
         if now < min(self.next, self.limit):

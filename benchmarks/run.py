@@ -18,6 +18,7 @@ import os
 import platform
 import queue
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,7 @@ from systems import ENTRIES, Entry  # noqa: E402
 SECONDS, SEEDS = 60.0, (0, 1, 2, 3, 4)
 APART = 0.1  # seconds of the processor may differ by this share from those that passed
 ATTEMPTS = 3
+LONGEST = 30.0  # seconds that looks and a last step may take together beyond its time
 GRACE = 240.0  # a run that is not back so long after its time is ended
 QUICK = {"seconds": 3.0, "seeds": (0,), "settings": (0,), "tuning": ("tune_heat",), "grace": 60.0}
 ONE_THREAD = {
@@ -128,6 +130,8 @@ def one(job: Job, settings: Settings, seconds: float, truth: Path, begun: float)
     entry = ENTRIES[job.system]
     watch = Watch(judge_of(job.problem, truth), seconds, begun)
     record: Record = {"failed": ""}
+    signal.signal(signal.SIGALRM, out_of_time)
+    watch.at_first = lambda: signal.setitimer(signal.ITIMER_REAL, seconds + LONGEST)  # a step may last longer than a run
     try:
         module = importlib.import_module(f"systems.{entry.module}")
         module.train(job.problem, watch, job.seed, settings, entry.method)
@@ -136,6 +140,7 @@ def one(job: Job, settings: Settings, seconds: float, truth: Path, begun: float)
     except Exception as error:  # a failure is a result: what was reached before it is kept
         record["failed"] = f"{type(error).__name__}: {str(error)[:300]}"
         record["traceback"] = traceback.format_exc()[-3000:]
+    signal.setitimer(signal.ITIMER_REAL, 0)
     wall, processor = watch.busy()
     curve = [[float(f"{when:.4g}"), float(f"{error:.4g}")] for when, error in watch.curve]
     record |= {
@@ -148,6 +153,13 @@ def one(job: Job, settings: Settings, seconds: float, truth: Path, begun: float)
     if job.setting is not None and watch.layers is not None and not record["failed"]:
         record["loss"] = finite(fresh_loss(job.problem, watch.layers))
     return record
+
+
+def out_of_time(*_: object) -> None:
+    """Leave a step that does not end."""
+    from clock import TimeIsUp
+
+    raise TimeIsUp
 
 
 def finite(value: float) -> float | None:
