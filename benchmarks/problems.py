@@ -230,12 +230,17 @@ def truth_of(name: str, points: Array) -> Array:
 
 def prepare(folder: Path) -> None:
     """Work out the truth of all problems, once; a run only reads it."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name in ALL:
-        if not (file := folder / f"{name}.npz").exists():
-            points = grid_of(name)
-            np.savez(folder / f".{name}.npz", points=points, truth=truth_of(name, points))
-            (folder / f".{name}.npz").rename(file)
+        prepare_one(name, folder)
+
+
+def prepare_one(name: str, folder: Path) -> None:
+    """The same, of one problem."""
+    if not (file := folder / f"{name}.npz").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        points = grid_of(name)
+        np.savez(folder / f".{name}.npz", points=points, truth=truth_of(name, points))
+        (folder / f".{name}.npz").rename(file)
 
 
 def judge_of(name: str, folder: Path) -> Judge:

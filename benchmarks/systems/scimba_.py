@@ -12,7 +12,7 @@ After its documentation, www.scimba.org/docs, and the docstrings of `scimba_jax`
 - `MLP(in_size, out_size, hidden_sizes, "tanh")` in an `ApproximationSpace`, whose `pre_processing` scales the inputs.
 - Coefficients of a residual are constants, or parameters mu that are inputs of the network: none are trained, so the wake is not possible.
 
-The weights are looked at between the compiled calls that `project` makes: one step each for ENG and DSGNAR, 20 (its default) for SS-Broyden.
+The weights are looked at between the compiled calls that `project` makes: one step each for ENG and DSGNAR, five for SS-Broyden (`scan_chunk`).
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
         while not watch.over:
             key, projector = projector.project(
                 key, projector.space, settings.redraw if settings.redraw > 1 else 10**6, settings.points, conditions, settings.on_conditions,
-                max(1, len(model.data_residuals)), verbose=True, scan_chunk=20 if method == "SS-Broyden" else 1, resample=settings.redraw == 1,
+                max(1, len(model.data_residuals)), verbose=True, scan_chunk=5 if method == "SS-Broyden" else 1, resample=settings.redraw == 1,
             )  # fmt: skip
     finally:
         projectors._scan_train = original
