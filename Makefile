@@ -35,7 +35,7 @@ help:  ## show this list
 	@echo "make studies    run what is missing of the experiments that chapters read; ONLY=failures for one"
 	@echo "make gallery    the gallery under one recipe (hours; goes on where it stopped); ONLY=wave for one, SECONDS=10 to try, LOOK=1 for the first look"
 	@echo "make shake      do their claims hold with other seeds and other rounding? ONLY=failures SEEDS=10..14"
-	@echo "make bench      pinnedu beside other libraries and classical solvers (three hours; goes on where it stopped)"
+	@echo "make bench      pinnedu beside other libraries and classical solvers (hours; goes on where it stopped); OPTIONS=--quick for a look"
 	@echo "make gpu        all that needs a GPU, in eight minutes, with nothing installed; DEVICE=cpu for a dry run of one"
 	@echo "make lock       write requirements.lock anew, from requirements.txt and the index of PyPI"
 	@echo "make clean      remove the built book and every cache; the environment stays"
@@ -122,22 +122,21 @@ shake: $(READY)
 
 # The stored results, which the book shows, lie in benchmarks/results: a new run does not touch them unless asked to.
 RESULTS ?= benchmarks/mine
-SHARES := $(if $(OPTIONS),,0.5 0.25)
 
 bench: $(BENCH)/.ready
-	$(call say,"Every system on every problem (three hours; what is done is not run again)")
+	$(call say,"Tuning on four problems, then every system on every other one (what is done is not run again)")
 	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) $(OPTIONS)
-	@for share in $(SHARES); do \
-	  $(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) --share $$share \
-	    --problems advection wake --systems DeepXDE PINA "jinns, natural gradient" "jinns, self-scaled Broyden" || exit; \
-	done
+ifneq (,$(findstring --quick,$(OPTIONS)))
+	@$(BENCH)/bin/python benchmarks/table.py --results $(RESULTS)/quick
+else
 	$(call say,"Costs of derivatives and of steps; starting each system (half an hour)")
 	@test -s $(RESULTS)/derivatives.json || $(BENCH)/bin/python benchmarks/derivatives.py --json $(RESULTS)/derivatives.json
 	@test -s $(RESULTS)/accuracy.json || $(BENCH)/bin/python benchmarks/accuracy.py --json $(RESULTS)/accuracy.json
 	@test -s $(RESULTS)/compile.json || $(BENCH)/bin/python benchmarks/compile.py --json $(RESULTS)/compile.json
 	@test -s $(RESULTS)/costs.json || $(BENCH)/bin/python benchmarks/costs.py --json $(RESULTS)/costs.json
-	$(call say,"Table and figure")
+	$(call say,"Tables and figure")
 	@$(BENCH)/bin/python benchmarks/table.py --results $(RESULTS)
+endif
 
 # On a machine with a GPU that is lent for minutes its own Python is used, as it is.
 DEVICE ?= cuda

@@ -23,8 +23,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 import torch  # noqa: E402
 from first.problems import TASKS, Predict  # noqa: E402
 from first.systems import pinnedu_  # noqa: E402
-from torch import nn  # noqa: E402
 from first.watch import Watch  # noqa: E402
+from torch import nn  # noqa: E402
 
 from pinnedu import GaussNewton, Points, Problem, fit  # noqa: E402
 

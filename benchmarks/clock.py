@@ -39,9 +39,13 @@ class Watch:
     """
 
     def __init__(
-        self, judge: Judge, seconds: float, begun: float,
-        wall: Callable[[], float] = time.perf_counter, processor: Callable[[], float] = time.process_time,
-    ) -> None:  # fmt: skip
+        self,
+        judge: Judge,
+        seconds: float,
+        begun: float,
+        wall: Callable[[], float] = time.perf_counter,
+        processor: Callable[[], float] = time.process_time,
+    ) -> None:
         self.judge, self.limit, self.begun, self.wall, self.processor = judge, seconds, begun, wall, processor
         self.curve: list[tuple[float, float]] = []
         self.layers: Layers | None = None

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from first.problems import TASKS, Task
 from first.systems import pinnedu_
-from torch import Tensor
 from first.watch import Watch
+from torch import Tensor
 
 from pinnedu import (
     LBFGS,

@@ -70,13 +70,24 @@ CASES: dict[str, Case] = {
     "poisson": Case("Poisson, k = 10", 1e-4, OURS, (-pi,), (pi,), (2000,), 10),
     "burgers": Case("Burgers", 6.7e-4, "Raissi, Perdikaris & Karniadakis (2019)", *LINE, (400, 25)),
     "advection": Case("Advection, speed 30", 2e-2, "Krishnapriyan et al. (2021)", *RING, 30.0),
-    "wake": Case("Cylinder wake", 3e-2, "ours, set after the runs of the first comparison", (1.0, -2.0, 0.0), (8.0, 2.0, 19.9), (), None, (0, 1), (), 3),
+    "wake": Case(
+        "Cylinder wake",
+        3e-2,
+        "ours, set after the runs of the first comparison",
+        (1.0, -2.0, 0.0),
+        (8.0, 2.0, 19.9),
+        (),
+        None,
+        (0, 1),
+        (),
+        3,
+    ),
     "allen_cahn": Case("Allen-Cahn", 5.8e-4, "jaxpi, example allen_cahn", *LINE, (200, 50)),
     "wave": Case("Wave", 9.8e-2, "PINNacle, table 3", (0.0, 0.0), (1.0, 1.0), (100, 100)),
     "kovasznay": Case("Kovasznay flow", 1e-3, "ours", (-0.5, -0.5), (1.0, 1.5), (75, 100), None, (0, 1, 2), (2,), 3),
     "laplace_holes": Case("Square with four holes", 1.2e-2, "PINNacle, table 3", (-0.5, -0.5), (0.5, 0.5), (100, 100)),
     "poisson_5": Case("Poisson in five dimensions", 1e-3, "ours", (0.0,) * 5, (1.0,) * 5, (6,) * 5),
-}  # fmt: skip
+}
 TUNING: dict[str, Case] = {
     "tune_heat": Case("Heat, D = 0.3", 1e-4, "", *HEAT, 0.3),
     "tune_burgers": Case("Burgers, nu = 0.02", 1e-4, "", *LINE, (400, 25), 0.02),

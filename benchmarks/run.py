@@ -3,8 +3,8 @@
     .venv-bench/bin/python benchmarks/run.py --results benchmarks/mine [--quick] [--systems ...] [--problems ...] [--seeds ...]
 
 A run is a process of its own on one core with one thread, and a file of its own: what is there already is not run again. Every
-core of the machine has one run at a time. A run that needs the processor for much less than the time that passed was disturbed, and is
-made again.
+core of the machine has one run at a time. A run that needs the processor for much less than the time that passed was disturbed,
+and is made again.
 """
 
 from __future__ import annotations
@@ -44,9 +44,14 @@ LONGEST = 30.0  # seconds that looks and a last step may take together beyond it
 GRACE = 240.0  # a run that is not back so long after its time is ended
 QUICK = {"seconds": 3.0, "seeds": (0,), "settings": (0,), "tuning": ("tune_heat",), "grace": 60.0}
 ONE_THREAD = {
-    "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "DDE_BACKEND": "pytorch",
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1", "PINNEDU_PROGRESS": "0",
-}  # fmt: skip
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "JAX_PLATFORMS": "cpu",
+    "DDE_BACKEND": "pytorch",
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "PINNEDU_PROGRESS": "0",
+}
 Record = dict[str, Any]
 
 
@@ -63,7 +68,9 @@ class Job:
     def file(self) -> Path:
         """Where its result is kept, in the folder of results."""
         last = f"{self.problem}-{self.seed if self.setting is None else self.setting}.json"
-        return Path("runs" if self.setting is None else "tuning") / self.system.replace(", ", "-").replace(" ", "_") / last
+        return (
+            Path("runs" if self.setting is None else "tuning") / self.system.replace(", ", "-").replace(" ", "_") / last
+        )
 
     def __str__(self) -> str:
         what = f"seed {self.seed}" if self.setting is None else f"setting {self.setting + 1}"
@@ -79,19 +86,26 @@ def jobs_of_tuning(systems: Sequence[str], problems: Sequence[str], settings: Se
 def jobs_of_runs(systems: Sequence[str], problems: Sequence[str], seeds: Sequence[int]) -> list[Job]:
     """Seed after seed, so that a table of all systems exists early and a slower hour slows all of them."""
     jobs = [Job(system, problem, seed) for seed in seeds for problem in problems for system in systems]
-    return [job for job in jobs if (not (only := ENTRIES[job.system].only) or job.problem in only)
-            and not (job.system == "classical" and job.seed)]  # fmt: skip
+    return [
+        job
+        for job in jobs
+        if (not (only := ENTRIES[job.system].only) or job.problem in only)
+        and not (job.system == "classical" and job.seed)
+    ]
 
 
 def score(records: Sequence[Record]) -> float:
     """Of one setting: the sum over the problems of log10 of the loss on fresh points; infinite where a run failed."""
     losses = [record.get("loss", math.inf) for record in records]
-    return sum(math.log10(max(loss, 1e-300)) if loss is not None and math.isfinite(loss) else math.inf for loss in losses)
+    return sum(
+        math.log10(max(loss, 1e-300)) if loss is not None and math.isfinite(loss) else math.inf for loss in losses
+    )
 
 
 def choose(folder: Path, system: str, problems: Sequence[str], settings: Sequence[int]) -> tuple[int, list[float]]:
-    """The setting with the smallest score, the first of equals, and all scores."""
-    scores = [score([read(folder / Job(system, problem, 0, k).file) or {} for problem in problems]) for k in settings]
+    """The setting with the smallest score over the problems that the system can state, the first of equals, and all scores."""
+    stated = [problem for problem in problems if problem not in ENTRIES[system].impossible]
+    scores = [score([read(folder / Job(system, problem, 0, k).file) or {} for problem in stated]) for k in settings]
     return settings[min(range(len(scores)), key=lambda k: scores[k])], scores
 
 
@@ -131,7 +145,9 @@ def one(job: Job, settings: Settings, seconds: float, truth: Path, begun: float)
     watch = Watch(judge_of(job.problem, truth), seconds, begun)
     record: Record = {"failed": ""}
     signal.signal(signal.SIGALRM, out_of_time)
-    watch.at_first = lambda: signal.setitimer(signal.ITIMER_REAL, seconds + LONGEST)  # a step may last longer than a run
+    watch.at_first = lambda: signal.setitimer(
+        signal.ITIMER_REAL, seconds + LONGEST
+    )  # a step may last longer than a run
     try:
         module = importlib.import_module(f"systems.{entry.module}")
         module.train(job.problem, watch, job.seed, settings, entry.method)
@@ -144,10 +160,14 @@ def one(job: Job, settings: Settings, seconds: float, truth: Path, begun: float)
     wall, processor = watch.busy()
     curve = [[float(f"{when:.4g}"), float(f"{error:.4g}")] for when, error in watch.curve]
     record |= {
-        "curve": [point for point in curve if math.isfinite(point[1])], "stopped": watch.stopped, "steps": watch.steps,
-        "wall_seconds": round(wall, 3), "processor_seconds": round(processor, 3), "memory_mb": round(memory()),
+        "curve": [point for point in curve if math.isfinite(point[1])],
+        "stopped": watch.stopped,
+        "steps": watch.steps,
+        "wall_seconds": round(wall, 3),
+        "processor_seconds": round(processor, 3),
+        "memory_mb": round(memory()),
         **{name: round(value, 3) for name, value in watch.clocks().items()},
-    }  # fmt: skip
+    }
     if not record["failed"] and (not curve or not math.isfinite(curve[-1][1])):
         record["failed"] = "the network is not finite" if curve else "no step ended within the time"
     if job.setting is not None and watch.layers is not None and not record["failed"]:
@@ -170,19 +190,42 @@ def finite(value: float) -> float | None:
 def start(job: Job, settings: Settings, options: argparse.Namespace, core: int | None) -> Record:
     """One run in a process of its own on one core; a result in any case."""
     entry: Entry = ENTRIES[job.system]
-    about = {"system": job.system, "problem": job.problem, "seed": job.seed, "setting": job.setting, "settings": kept(settings),
-             "seconds": options.seconds, "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")}  # fmt: skip
+    about = {
+        "system": job.system,
+        "problem": job.problem,
+        "seed": job.seed,
+        "setting": job.setting,
+        "settings": kept(settings),
+        "seconds": options.seconds,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
     if sentence := entry.impossible.get(job.problem):
         return about | {"not_possible": sentence}
-    command = [sys.executable, str(HERE / "run.py"), "--one", json.dumps([job.system, job.problem, job.seed, job.setting])]
-    command += ["--given", json.dumps(kept(settings)), "--seconds", str(options.seconds), "--results", str(options.results)]
+    command = [
+        sys.executable,
+        str(HERE / "run.py"),
+        "--one",
+        json.dumps([job.system, job.problem, job.seed, job.setting]),
+    ]
+    command += [
+        "--given",
+        json.dumps(kept(settings)),
+        "--seconds",
+        str(options.seconds),
+        "--results",
+        str(options.results),
+    ]
     command += [] if core is None else ["--core", str(core)]
     begun = time.time()
     try:
         done = subprocess.run(
-            [*command, "--begun", repr(begun)], env=os.environ | ONE_THREAD, capture_output=True, text=True,
-            timeout=options.seconds + options.grace, check=False,
-        )  # fmt: skip
+            [*command, "--begun", repr(begun)],
+            env=os.environ | ONE_THREAD,
+            capture_output=True,
+            text=True,
+            timeout=options.seconds + options.grace,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return about | {"failed": f"not back {options.grace:.0f} s after its time", "curve": []}
     lines = done.stdout.splitlines()
@@ -209,7 +252,9 @@ def carry_out(jobs: Sequence[Job], chosen: dict[str, Settings] | None, options: 
             except queue.Empty:
                 return
             documented = settings_of(ENTRIES[job.system].documented, ENTRIES[job.system].uses)
-            settings = documented[job.setting] if job.setting is not None else (chosen or {}).get(job.system, documented[0])
+            settings = (
+                documented[job.setting] if job.setting is not None else (chosen or {}).get(job.system, documented[0])
+            )
             for attempt in range(ATTEMPTS):
                 record = start(job, settings, options, core) | {"attempt": attempt + 1}
                 if not disturbed(record) or options.quick:
@@ -250,12 +295,27 @@ def tuned(options: argparse.Namespace) -> dict[str, Settings]:
         best, scores = choose(options.results, system, options.tuning, options.settings)
         all_settings = settings_of(entry.documented, entry.uses)
         chosen[system] = all_settings[best]
-        runs = [[read(options.results / Job(system, problem, 0, k).file) or {} for problem in options.tuning] for k in options.settings]
-        stored[system] = {"chosen": best, "uses": entry.uses, "settings": [
-            {"settings": kept(all_settings[k]), "score": finite(scores[i]),
-             "losses": {problem: run.get("loss") for problem, run in zip(options.tuning, runs[i], strict=True)},
-             "failed": {problem: run["failed"] for problem, run in zip(options.tuning, runs[i], strict=True) if run.get("failed")}}
-            for i, k in enumerate(options.settings)]}  # fmt: skip
+        runs = [
+            [read(options.results / Job(system, problem, 0, k).file) or {} for problem in options.tuning]
+            for k in options.settings
+        ]
+        stored[system] = {
+            "chosen": best,
+            "uses": entry.uses,
+            "settings": [
+                {
+                    "settings": kept(all_settings[k]),
+                    "score": finite(scores[i]),
+                    "losses": {problem: run.get("loss") for problem, run in zip(options.tuning, runs[i], strict=True)},
+                    "failed": {
+                        problem: run["failed"]
+                        for problem, run in zip(options.tuning, runs[i], strict=True)
+                        if run.get("failed")
+                    },
+                }
+                for i, k in enumerate(options.settings)
+            ],
+        }
     write(options.results / "tuning.json", (read(options.results / "tuning.json") or {}) | stored)
     return chosen
 
@@ -274,15 +334,26 @@ def processor_name() -> str:
     """In words, where the system says it."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
 
 
-def cost(systems: Sequence[str], seconds: float = SECONDS, start_up: float = 12.0, cores: int = 2) -> dict[str, float]:
+def cost(systems: Sequence[str], seconds: float = SECONDS, start_up: float = 15.0, cores: int = 2) -> dict[str, float]:
     """Hours that the rules cost; a run takes some seconds more than its training, to start, compile and look."""
-    possible = [job for job in jobs_of_runs(systems, list(CASES), SEEDS)
-                if job.problem not in ENTRIES[job.system].impossible and job.system != "classical"]  # fmt: skip
-    tuning = jobs_of_tuning(systems, list(TUNING), range(7))
-    hours = {name: len(jobs) * (seconds + start_up) / cores / 3600 for name, jobs in (("tuning", tuning), ("runs", possible))}
+    possible = [
+        job
+        for job in jobs_of_runs(systems, list(CASES), SEEDS)
+        if job.problem not in ENTRIES[job.system].impossible and job.system != "classical"
+    ]
+    tuning = [
+        job
+        for job in jobs_of_tuning(systems, list(TUNING), range(7))
+        if job.problem not in ENTRIES[job.system].impossible
+    ]
+    hours = {
+        name: len(jobs) * (seconds + start_up) / cores / 3600 for name, jobs in (("tuning", tuning), ("runs", possible))
+    }
     return {"number of tuning runs": len(tuning), "number of runs": len(possible), **hours, "all": sum(hours.values())}
 
 
@@ -297,7 +368,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of training in a run")
     parser.add_argument("--results", type=Path, default=HERE / "mine", help="folder of the results")
     parser.add_argument("--cores", nargs="*", type=int, help="which cores; all of them by default")
-    parser.add_argument("--quick", action="store_true", help="a look at everything: one seed, 3 s a run, one setting; in results/quick")
+    parser.add_argument(
+        "--quick", action="store_true", help="a look at everything: one seed, 3 s a run, one setting; in results/quick"
+    )
     parser.add_argument("--again", action="store_true", help="run what is there already")
     parser.add_argument("--only", choices=("tuning", "runs"), help="one of the two parts")
     parser.add_argument("--cost", action="store_true", help="say how many hours all of it takes")
@@ -330,7 +403,9 @@ def main() -> None:
         if options.core is not None:
             os.sched_setaffinity(0, {options.core})
         job = Job(*json.loads(options.one))
-        print("\n" + json.dumps(one(job, Settings.read(json.loads(options.given)), options.seconds, truth, options.begun)))
+        print(
+            "\n" + json.dumps(one(job, Settings.read(json.loads(options.given)), options.seconds, truth, options.begun))
+        )
         return
     from problems import prepare
 

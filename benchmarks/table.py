@@ -1,6 +1,7 @@
 """Makes the tables and the figure of the comparison from what `run.py` stored: `comparison.json` and `tuning.json`.
 
-    .venv-bench/bin/python benchmarks/table.py --results benchmarks/mine
+.venv-bench/bin/python benchmarks/table.py --results benchmarks/mine
+
 """
 
 from __future__ import annotations
@@ -98,8 +99,14 @@ def places(made: dict[str, Rows], what: str) -> dict[str, dict[str, int]]:
     """By problem: the place of each system that can state it, 1 for the smallest median; the infinite have none."""
     found: dict[str, dict[str, int]] = {}
     for problem, rows in made.items():
-        medians = {s: rows[s][what]["median"] for s in RANKED if s in rows and what in rows[s] and math.isfinite(rows[s][what]["median"])}
-        found[problem] = {system: 1 + sum(other < value for other in medians.values()) for system, value in medians.items()}
+        medians = {
+            s: rows[s][what]["median"]
+            for s in RANKED
+            if s in rows and what in rows[s] and math.isfinite(rows[s][what]["median"])
+        }
+        found[problem] = {
+            system: 1 + sum(other < value for other in medians.values()) for system, value in medians.items()
+        }
     return found
 
 
@@ -110,7 +117,10 @@ def winners(made: dict[str, Rows], what: str) -> dict[str, tuple[str, list[str]]
         if ranks:
             first = min(ranks, key=lambda system: ranks[system])
             own = made[problem][first][what]["values"]
-            found[problem] = (first, [s for s in ranks if s != first and not apart(own, made[problem][s][what]["values"])])
+            found[problem] = (
+                first,
+                [s for s in ranks if s != first and not apart(own, made[problem][s][what]["values"])],
+            )
     return found
 
 
@@ -119,8 +129,14 @@ def lines_of_code(system: str, problem: str) -> int:
     entry = ENTRIES[system]
     source = HERE / "systems" / f"{entry.module}.py"
     if entry.module == "pinnedu_":
-        stated = count(HERE / "problems.py", ["wake"]) if problem == "wake" else count(
-            HERE.parent / "pinnedu" / "problems" / f"{ {'poisson_5': 'poisson_cube'}.get(problem, problem)}.py", None)  # fmt: skip
+        stated = (
+            count(HERE / "problems.py", ["wake"])
+            if problem == "wake"
+            else count(
+                HERE.parent / "pinnedu" / "problems" / f"{ {'poisson_5': 'poisson_cube'}.get(problem, problem) }.py",
+                None,
+            )
+        )
         return stated + (1 if entry.method == "solve" else count(source, ["by_fit"]))
     return count(source, [problem]) + count(source, ["train"])
 
@@ -128,7 +144,11 @@ def lines_of_code(system: str, problem: str) -> int:
 def count(file: Path, names: list[str] | None) -> int:
     """Lines of code of some functions of a file, or of all; without documentation, and each once."""
     text = file.read_text()
-    nodes = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and (names is None or node.name in names)]
+    nodes = [
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.FunctionDef) and (names is None or node.name in names)
+    ]
     lines: set[int] = set()
     for node in nodes:
         body = node.body[1:] if ast.get_docstring(node) is not None else node.body
@@ -163,9 +183,12 @@ def markdown(made: dict[str, Rows]) -> str:
     for problem, case in CASES.items():
         if not made[problem]:
             continue
-        out += [f"### {case.title}\n", f"Goal {case.goal:g}: {case.source}.\n",
-                "| System | from first step | from declaration | from start | best error | error at the end | failures | memory | lines |",
-                "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]  # fmt: skip
+        out += [
+            f"### {case.title}\n",
+            f"Goal {case.goal:g}: {case.source}.\n",
+            "| System | from first step | from declaration | from start | best error | at the end | failures | memory | lines |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
         for system, row in made[problem].items():
             if "not_possible" in row:
                 out.append(f"| {system} | not possible: {row['not_possible']} | | | | | | | |")
@@ -173,12 +196,16 @@ def markdown(made: dict[str, Rows]) -> str:
             first, near = sooner.get(problem, ("", []))
             least, close = smaller.get(problem, ("", []))
             cells = [
-                ranged(row["seconds_from_first"], seconds, system == first) + (", about the same" if system in near else ""),
-                seconds(row["seconds_from_declaration"]["median"]), seconds(row["seconds_from_start"]["median"]),
+                ranged(row["seconds_from_first"], seconds, system == first)
+                + (", about the same" if system in near else ""),
+                seconds(row["seconds_from_declaration"]["median"]),
+                seconds(row["seconds_from_start"]["median"]),
                 ranged(row["best"], error, system == least) + (", about the same" if system in close else ""),
-                error(row["end"]["median"]), f"{row['failures']} of {len(row['seeds'])}",
-                f"{row['memory_mb']['median']:.0f} MB" if math.isfinite(row["memory_mb"]["median"]) else "—", str(row["lines"]),
-            ]  # fmt: skip
+                error(row["end"]["median"]),
+                f"{row['failures']} of {len(row['seeds'])}",
+                f"{row['memory_mb']['median']:.0f} MB" if math.isfinite(row["memory_mb"]["median"]) else "—",
+                str(row["lines"]),
+            ]
             out.append(f"| {system} | {' | '.join(cells)} |")
         out.append("")
     return "\n".join(out)
@@ -188,8 +215,11 @@ def markdown_of_tuning(tuning: dict[str, Any]) -> str:
     """The seven settings of each system, what each cost it on fresh points, and which one was frozen."""
     out = []
     for system, found in tuning.items():
-        out += [f"### {system}\n", f"| Setting | {' | '.join(found['uses'])} | sum of log10 of the losses |",
-                "| ---: | " + "---: | " * len(found["uses"]) + "---: |"]  # fmt: skip
+        out += [
+            f"### {system}\n",
+            f"| Setting | {' | '.join(found['uses'])} | sum of log10 of the losses |",
+            "| ---: | " + "---: | " * len(found["uses"]) + "---: |",
+        ]
         for i, setting in enumerate(found["settings"]):
             cells = [str(setting["settings"][name]) for name in found["uses"]]
             score = "failed" if setting["score"] is None else f"{setting['score']:.2f}"
@@ -200,7 +230,10 @@ def markdown_of_tuning(tuning: dict[str, Any]) -> str:
 
 def check_aim(made: dict[str, Rows]) -> dict[str, int]:
     """What the rules expect of `solve`: on how many problems it is first, by the clock and by the best error."""
-    return {what: sum(first == "pinnedu.solve" for first, _ in winners(made, what).values()) for what in ("seconds_from_first", "best")}
+    return {
+        what: sum(first == "pinnedu.solve" for first, _ in winners(made, what).values())
+        for what in ("seconds_from_first", "best")
+    }
 
 
 def figure(runs: dict[tuple[str, str], list[Run]], file: Path) -> None:
@@ -217,7 +250,15 @@ def figure(runs: dict[tuple[str, str], list[Run]], file: Path) -> None:
             for i, run in enumerate(runs.get((system, problem), [])):
                 if run.get("curve"):
                     times, errors = zip(*run["curve"], strict=True)
-                    ax.loglog(times, errors, "o" if system == "classical" else "-", color=color, markersize=4, linewidth=1, label=None if i else system)
+                    ax.loglog(
+                        times,
+                        errors,
+                        "o" if system == "classical" else "-",
+                        color=color,
+                        markersize=4,
+                        linewidth=1,
+                        label=None if i else system,
+                    )
         ax.axhline(case.goal, color="0.6", linestyle=":", linewidth=1)
         ax.set(title=case.title, xlabel="seconds from the first step", ylabel="relative $L^2$ error", xlim=(1e-3, 70))
         ax.set_ylim(top=2)

@@ -40,27 +40,53 @@ class Entry:
 
 
 BURGERS = Settings((20, 20, 20), 2540, 160, 1e-3, 0.5, memory=100)
-NNCG = {"wake": "its error: NNCG doesn't currently support per-parameter options (parameter groups); unknown coefficients are a second group"}
+GROUPS = "doesn't currently support per-parameter options (parameter groups)"
+NNCG = {"wake": f"its error: NNCG {GROUPS}; unknown coefficients are a second group"}
 CUBE = "its error: Generation of the border of a cube in dimension > 2 is not implemented yet"
-MESHES = "its documentation has domains that are intervals and cubes, by CubicMeshPDEStatio and CubicMeshPDENonStatio, and none with holes"
+MESHES = (
+    "its documentation has CubicMeshPDEStatio and CubicMeshPDENonStatio, which are intervals and cubes, none with holes"
+)
 JINNS = {"laplace_holes": MESHES, "poisson_5": CUBE}
-EMBEDDED = "its tutorial 9: periodicity is built into the network, by PeriodicBoundaryEmbedding; a Condition sees one point at a time"
+EMBEDDED = (
+    "its tutorial 9 builds periodicity into the network, by PeriodicBoundaryEmbedding; a Condition sees one point"
+)
 PINA = {"advection": EMBEDDED, "tune_advection": EMBEDDED, "allen_cahn": EMBEDDED}
-COEFFICIENTS = "its documentation: the coefficients of a residual are constants or inputs mu of the network; only the weights are trained"
-SCIMBA = {"wake": COEFFICIENTS}
+SCIMBA = {
+    "wake": "its documentation: coefficients are constants or inputs mu of the network; only the weights are trained"
+}
 ENTRIES: dict[str, Entry] = {
     "DeepXDE, Adam and L-BFGS": Entry("deepxde_", "L-BFGS", (*ALWAYS, *ADAM, "redraw", "memory"), BURGERS),
     "DeepXDE, Adam, L-BFGS, NNCG": Entry(
-        "deepxde_", "NNCG", (*ALWAYS, *ADAM, "redraw", "memory", "damping"), Settings((20, 20, 20), 2540, 160, 1e-3, 0.25, damping=1e-1), impossible=NNCG
+        "deepxde_",
+        "NNCG",
+        (*ALWAYS, *ADAM, "redraw", "memory", "damping"),
+        Settings((20, 20, 20), 2540, 160, 1e-3, 0.25, damping=1e-1),
+        impossible=NNCG,
     ),
     "DeepXDE, RAR": Entry("deepxde_", "RAR", (*ALWAYS, *ADAM, "memory"), BURGERS, ("burgers", "allen_cahn")),
     "jinns, self-scaled Broyden": Entry("jinns_", "Broyden", ALWAYS, Settings((20, 20, 20), 1000), impossible=JINNS),
-    "jinns, natural gradient": Entry("jinns_", "natural gradient", (*ALWAYS, "damping"), Settings((20, 20, 20), 1000, damping=1e-5), impossible=JINNS),
-    "PINA, Adam and L-BFGS": Entry("pina_", "L-BFGS", (*ALWAYS, *ADAM, "memory"), Settings((20, 20, 20), 1000), impossible=PINA),
-    "Scimba, self-scaled Broyden": Entry("scimba_", "SS-Broyden", (*ALWAYS, "redraw"), Settings((20, 20, 20), 1000, weight=10.0), impossible=SCIMBA),
-    "Scimba, energy natural gradient": Entry("scimba_", "ENG", (*ALWAYS, "redraw", "damping"), Settings((20, 20, 20), 1000, weight=10.0, redraw=1, damping=1e-6), impossible=SCIMBA),
-    "Scimba, DSGNAR": Entry("scimba_", "DSGNAR", (*ALWAYS, "redraw"), Settings((20, 20, 20), 1000, weight=10.0, redraw=1), impossible=SCIMBA),
-    "pinnedu.fit": Entry("pinnedu_", "fit", (*ALWAYS, "redraw", "damping"), Settings((20, 20), 1000, 100, redraw=10, damping=1e-3)),
+    "jinns, natural gradient": Entry(
+        "jinns_", "natural gradient", (*ALWAYS, "damping"), Settings((20, 20, 20), 1000, damping=1e-5), impossible=JINNS
+    ),
+    "PINA, Adam and L-BFGS": Entry(
+        "pina_", "L-BFGS", (*ALWAYS, *ADAM, "memory"), Settings((20, 20, 20), 1000), impossible=PINA
+    ),
+    "Scimba, self-scaled Broyden": Entry(
+        "scimba_", "SS-Broyden", (*ALWAYS, "redraw"), Settings((20, 20, 20), 1000, weight=10.0), impossible=SCIMBA
+    ),
+    "Scimba, energy natural gradient": Entry(
+        "scimba_",
+        "ENG",
+        (*ALWAYS, "redraw", "damping"),
+        Settings((20, 20, 20), 1000, weight=10.0, redraw=1, damping=1e-6),
+        impossible=SCIMBA,
+    ),
+    "Scimba, DSGNAR": Entry(
+        "scimba_", "DSGNAR", (*ALWAYS, "redraw"), Settings((20, 20, 20), 1000, weight=10.0, redraw=1), impossible=SCIMBA
+    ),
+    "pinnedu.fit": Entry(
+        "pinnedu_", "fit", (*ALWAYS, "redraw", "damping"), Settings((20, 20), 1000, 100, redraw=10, damping=1e-3)
+    ),
     "pinnedu.solve": Entry("pinnedu_", "solve", (), Settings()),
     "classical": Entry("classical", "", (), Settings()),
-}  # fmt: skip
+}

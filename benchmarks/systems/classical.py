@@ -1,8 +1,9 @@
 """What one would use in place of a network: numpy and scipy. A measure of all, outside the ranking.
 
-Spectral methods by `pinnedu.reference` (heat, Poisson, Burgers, Allen-Cahn) and the first comparison's script (advection, and the wake by a least-squares
-fit); a sine series for the wave; least squares at Chebyshev points and Newton's method for Kovasznay's flow; linear finite elements on the square with
-holes; Chebyshev collocation with one diagonalization for all directions in five dimensions. Each at several sizes, from the beginning each time.
+Spectral methods by `pinnedu.reference` (heat, Poisson, Burgers, Allen-Cahn) and the first comparison's script (advection, and
+the wake by a least-squares fit); a sine series for the wave; least squares at Chebyshev points and Newton's method for
+Kovasznay's flow; linear finite elements on the square with holes; Chebyshev collocation with one diagonalization for all
+directions in five dimensions. Each at several sizes, from the beginning each time.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ def kovasznay(points: Array, size: Size) -> Array:
     edge = mesh[np.abs(mesh).max(axis=1) == 1]
     rate = re / 2 - sqrt(re**2 / 4 + 4 * pi**2)
     x, y = (low + half * (edge + 1)).T
-    given = np.concatenate([1 - np.exp(rate * x) * np.cos(2 * pi * y), rate / (2 * pi) * np.exp(rate * x) * np.sin(2 * pi * y), [0.0]])
+    given = np.concatenate(
+        [1 - np.exp(rate * x) * np.cos(2 * pi * y), rate / (2 * pi) * np.exp(rate * x) * np.sin(2 * pi * y), [0.0]]
+    )
     value, dx, dy = basis(mesh, 0, 0), basis(mesh, 1, 0), basis(mesh, 0, 1)
     bend, zero = basis(mesh, 2, 0) + basis(mesh, 0, 2), np.zeros_like(value)
     on_edge, none, corner = basis(edge, 0, 0), np.zeros((len(edge), value.shape[1])), basis(mesh[:1], 0, 0)
@@ -75,14 +78,18 @@ def kovasznay(points: Array, size: Size) -> Array:
         a, b, p = np.split(found, 3)
         u, v, (u_x, u_y), (v_x, v_y) = value @ a, value @ b, (dx @ a, dy @ a), (dx @ b, dy @ b)
         flow = u[:, None] * dx + v[:, None] * dy - bend / re
-        jacobian = np.block([
-            [flow + u_x[:, None] * value, u_y[:, None] * value, dx],
-            [v_x[:, None] * value, flow + v_y[:, None] * value, dy],
-            [dx, dy, zero],
-        ])  # fmt: skip
+        jacobian = np.block(
+            [
+                [flow + u_x[:, None] * value, u_y[:, None] * value, dx],
+                [v_x[:, None] * value, flow + v_y[:, None] * value, dy],
+                [dx, dy, zero],
+            ]
+        )
         residual = np.concatenate([flow @ a + dx @ p, flow @ b + dy @ p, u_x + v_y])
         step = np.linalg.lstsq(
-            np.concatenate([jacobian, 100 * fixed]), -np.concatenate([residual, 100 * (fixed @ found - given)]), rcond=None
+            np.concatenate([jacobian, 100 * fixed]),
+            -np.concatenate([residual, 100 * (fixed @ found - given)]),
+            rcond=None,
         )[0]
         found = found + step
         if np.linalg.norm(step) < 1e-10 * np.linalg.norm(found):
@@ -126,14 +133,19 @@ def poisson_5(points: Array, size: Size) -> Array:
     nodes, derivative = collocation(n, (0.0, 1.0))
     whole = np.cos(pi * nodes)
     second = derivative @ derivative
-    cosines = sum(whole.reshape([-1 if k == axis else 1 for k in range(dim)]) for axis in range(dim)) * np.ones([n] * dim)
+    cosines = sum(whole.reshape([-1 if k == axis else 1 for k in range(dim)]) for axis in range(dim)) * np.ones(
+        [n] * dim
+    )
     u, inner = cosines.copy(), (slice(1, -1),) * dim
     u[inner] = 0  # only the boundary is known
     right = -(pi**2) * cosines[inner]
     for axis in range(dim):
-        right = right - np.moveaxis(np.tensordot(second[1:-1], u, (1, axis)), 0, axis)[
-            tuple(slice(None) if k == axis else slice(1, -1) for k in range(dim))
-        ]  # fmt: skip
+        right = (
+            right
+            - np.moveaxis(np.tensordot(second[1:-1], u, (1, axis)), 0, axis)[
+                tuple(slice(None) if k == axis else slice(1, -1) for k in range(dim))
+            ]
+        )
     values, vectors = np.linalg.eig(second[1:-1, 1:-1])
     back = np.linalg.inv(vectors)
     for axis in range(dim):
@@ -144,13 +156,18 @@ def poisson_5(points: Array, size: Size) -> Array:
     u[inner] = right.real
     axes = [np.unique(column) for column in points.T]
     for axis in range(dim):
-        coefficients = chebyshev.chebvander(2 * axes[axis] - 1, n - 1) @ np.linalg.inv(chebyshev.chebvander(2 * nodes - 1, n - 1))
+        coefficients = chebyshev.chebvander(2 * axes[axis] - 1, n - 1) @ np.linalg.inv(
+            chebyshev.chebvander(2 * nodes - 1, n - 1)
+        )
         u = np.moveaxis(np.tensordot(coefficients, u, (1, axis)), 0, axis)
     return u.reshape(-1, 1)
 
 
 METHODS: dict[str, tuple[Callable[[Array, Size], Array], list[Size]]] = {
-    **{name: (on_axes(getattr(first, name)), list(first.SIZES[name])) for name in ("heat", "poisson", "burgers", "advection")},
+    **{
+        name: (on_axes(getattr(first, name)), list(first.SIZES[name]))
+        for name in ("heat", "poisson", "burgers", "advection")
+    },
     "allen_cahn": (allen_cahn, [(256, 50), (512, 100), (1024, 200), (4096, 250)]),
     "wave": (wave, [(8,), (16,)]),
     "kovasznay": (kovasznay, [(6,), (8,), (10,), (12,), (14,)]),

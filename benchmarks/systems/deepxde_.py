@@ -2,14 +2,17 @@
 
 After its repository, github.com/lululxvi/deepxde, `examples/pinn_forward` and `examples/pinn_inverse`:
 
-- `Burgers.py`: `FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal")`, `num_domain=2540, num_boundary=80, num_initial=160`, `compile("adam", lr=1e-3)`,
-  15000 iterations, then `compile("L-BFGS")`, at most 15000 (the default `maxiter`): half of the time for each here.
-- `Burgers_NNCG.py`: the same, and then `set_NNCG_options(rank=50, mu=1e-1)`, `compile("NNCG")`: a quarter, a quarter and a half of the time.
+- `Burgers.py`: `FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal")`, `num_domain=2540, num_boundary=80, num_initial=160`,
+  `compile("adam", lr=1e-3)`, 15000 iterations, then `compile("L-BFGS")`, at most 15000 (the default `maxiter`): half of the
+  time for each here.
+- `Burgers_NNCG.py`: the same, and then `set_NNCG_options(rank=50, mu=1e-1)`, `compile("NNCG")`: a quarter, a quarter and a half
+  of the time.
 - `Burgers_RAR.py`: the same as the first; then, again and again, the point with the largest residual of 100000 random ones is
   added by `data.add_anchors`, and Adam and L-BFGS go on. Half of the time for the first stage, a twentieth for each round.
 - `Navier_Stokes_inverse.py`: `dde.Variable`, `PointSetBC` of the measured velocities, `external_trainable_variables`.
-- `Allen_Cahn.py`, `Kovasznay_flow.py`, `wave_1d.py` (`OperatorBC` for the velocity), `Poisson_periodic_1d.py` (`PeriodicBC`, and its
-  `derivative_order=1`), `Helmholtz_Neumann_2d_hole.py` (`CSGDifference`), and the documentation of `geometry.Hypercube`.
+- `Allen_Cahn.py`, `Kovasznay_flow.py`, `wave_1d.py` (`OperatorBC` for the velocity), `Poisson_periodic_1d.py` (`PeriodicBC`,
+  and its `derivative_order=1`), `Helmholtz_Neumann_2d_hole.py` (`CSGDifference`), and the documentation of
+  `geometry.Hypercube`.
 
 Points are drawn again by `callbacks.PDEPointResampler` under Adam; L-BFGS and NNCG keep the last ones, and get new ones
 (`data.resample_train_points`) where they have stopped by themselves. `apply_feature_transform` scales the inputs.
@@ -108,7 +111,9 @@ def wave(name: str, points: dict[str, int], seed: int) -> Made:
     pde = lambda x, u: hessian(u, x, i=1, j=1) - 4 * hessian(u, x, i=0, j=0)
     ends = dde.icbc.DirichletBC(geometry, lambda x: 0, lambda _, on: on)
     start = dde.icbc.IC(geometry, lambda x: np.sin(pi * x[:, :1]) + np.sin(4 * pi * x[:, :1]) / 2, lambda _, on: on)
-    rest = dde.icbc.OperatorBC(geometry, lambda x, u, _: jacobian(u, x, i=0, j=1), lambda x, _: dde.utils.isclose(x[1], 0))
+    rest = dde.icbc.OperatorBC(
+        geometry, lambda x, u, _: jacobian(u, x, i=0, j=1), lambda x, _: dde.utils.isclose(x[1], 0)
+    )
     return dde.data.TimePDE(geometry, pde, [ends, start, rest], **points), 1, []
 
 
@@ -176,7 +181,11 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     dde.config.set_random_seed(seed)
     watch.declare()
     case, never = ALL[name], 10**9
-    counts = {"num_domain": settings.points, "num_boundary": 2 * settings.on_conditions, "num_initial": settings.on_conditions}
+    counts = {
+        "num_domain": settings.points,
+        "num_boundary": 2 * settings.on_conditions,
+        "num_initial": settings.on_conditions,
+    }
     data, equations, unknowns = globals()[family(name)](name, counts, seed)
     net = dde.nn.FNN([len(case.low), *settings.hidden, case.fields], "tanh", "Glorot normal")
     low, high = torch.tensor(case.low), torch.tensor(case.high)
@@ -197,7 +206,9 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
         """Until the time given: again with new points where it stops by itself."""
         while watch.seconds() < min(until, watch.limit):
             model.compile(optimizer, **options)
-            model.train(callbacks=[Look(watch, until)], **quiet | ({} if optimizer == "L-BFGS" else {"iterations": never}))
+            model.train(
+                callbacks=[Look(watch, until)], **quiet | ({} if optimizer == "L-BFGS" else {"iterations": never})
+            )
             if watch.seconds() < min(until, watch.limit):
                 data.resample_train_points(True, False)
 
@@ -214,7 +225,12 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
 
 
 def refine(
-    data: Any, model: Any, watch: Watch, adam: Callable[[float], None], second: Callable[[str, float], None], share: float
+    data: Any,
+    model: Any,
+    watch: Watch,
+    adam: Callable[[float], None],
+    second: Callable[[str, float], None],
+    share: float,
 ) -> None:
     """Add the point with the largest residual, and go on; again and again."""
     while not watch.over:

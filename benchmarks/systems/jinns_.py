@@ -2,16 +2,20 @@
 
 After its documentation, mia_jinns.gitlab.io/jinns, and the docstrings of the release:
 
-- `jinns.optimizers.scale_by_SSBroyden_family(method="SSBroyden")`, with the line search that it has by default; what it needs of `solve` goes
-  through `extra_optax_args_and_kwargs` and `GetJinnsVariableName`. It wants the same loss in each step, so all points are in each batch.
-- `jinns.optimizers.vanilla_ngd(gram_reg=...)`, 1e-5 by default; unknown coefficients are left to an optimizer of their own (`eq_params_tx`).
-- `jinns.nn.PINN_MLP.create(eqx_list=...)`, whose `input_transform` scales the inputs; `LossPDEStatio`, `LossPDENonStatio` with several dynamic losses
-  where there are two (the velocity at first of the wave); `BoundaryConditionAbstract` for what ties or gives values on faces;
-  `CubicMeshPDEStatio`, `CubicMeshPDENonStatio` with uniform points; `DataGeneratorObservations` for measured velocities and for the pressure in a corner.
-- Where it has no domain: one with holes, and the border of a cube in more than two dimensions ("Generation of the border of a cube in dimension > 2
-  is not implemented yet").
+- `jinns.optimizers.scale_by_SSBroyden_family(method="SSBroyden")`, with the line search that it has by default; what it needs
+  of `solve` goes through `extra_optax_args_and_kwargs` and `GetJinnsVariableName`. It wants the same loss in each step, so all
+  points are in each batch.
+- `jinns.optimizers.vanilla_ngd(gram_reg=...)`, 1e-5 by default; unknown coefficients are left to an optimizer of their own
+  (`eq_params_tx`).
+- `jinns.nn.PINN_MLP.create(eqx_list=...)`, whose `input_transform` scales the inputs; `LossPDEStatio`, `LossPDENonStatio` with
+  several dynamic losses where there are two (the velocity at first of the wave); `BoundaryConditionAbstract` for what ties or
+  gives values on faces; `CubicMeshPDEStatio`, `CubicMeshPDENonStatio` with uniform points; `DataGeneratorObservations` for
+  measured velocities and for the pressure in a corner.
+- Where it has no domain: one with holes, and the border of a cube in more than two dimensions ("Generation of the border of a
+  cube in dimension > 2 is not implemented yet").
 
-In its coordinates time comes first. Where `solve` ends by itself (a weight is no number) it is called again, with the last weights and new points.
+In its coordinates time comes first. Where `solve` ends by itself (a weight is no number) it is called again, with the last
+weights and new points.
 """
 
 from __future__ import annotations
@@ -148,7 +152,11 @@ def allen_cahn(name: str, seed: int) -> Made:
             return (u_t - 1e-4 * u_xx - 5 * value + 5 * value**3)[None]
 
     start = lambda x: x**2 * jnp.cos(pi * x)
-    return {"dynamic_loss": AllenCahn(), "boundary_condition": Periodic(order=1), "initial_condition_fun": start}, {}, None
+    return (
+        {"dynamic_loss": AllenCahn(), "boundary_condition": Periodic(order=1), "initial_condition_fun": start},
+        {},
+        None,
+    )
 
 
 def wave(name: str, seed: int) -> Made:
@@ -164,7 +172,11 @@ def wave(name: str, seed: int) -> Made:
             return jax.grad(lambda t_x: u(t_x, params).squeeze())(t_x.at[0].set(0.0))[:1]
 
     start = lambda x: jnp.sin(pi * x) + jnp.sin(4 * pi * x) / 2
-    return {"dynamic_loss": (Wave(), Rest()), "boundary_condition": Dirichlet(), "initial_condition_fun": start}, {}, None
+    return (
+        {"dynamic_loss": (Wave(), Rest()), "boundary_condition": Dirichlet(), "initial_condition_fun": start},
+        {},
+        None,
+    )
 
 
 def kovasznay(name: str, seed: int) -> Made:
@@ -185,7 +197,7 @@ def kovasznay(name: str, seed: int) -> Made:
             return tuple(w(inputs[:, k], params)[:2] for k in range(4))
 
         def equation_f(self, inputs: Any, params: Any, gridify: bool = False) -> Any:
-            (x, y), decay = inputs, jnp.exp(rate * inputs[0])
+            y, decay = inputs[1], jnp.exp(rate * inputs[0])
             u, v = 1 - decay * jnp.cos(2 * pi * y), rate / (2 * pi) * decay * jnp.sin(2 * pi * y)
             return tuple(jnp.stack([u[k], v[k]]) for k in range(4))
 
@@ -227,9 +239,11 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     stack.append((eqx.nn.Linear, widths[-1], case.fields))
     key = jax.random.PRNGKey(seed)
     u, weights = jinns.nn.PINN_MLP.create(
-        key=key, eqx_list=tuple(stack), eq_type="PDENonStatio" if timed else "PDEStatio",
+        key=key,
+        eqx_list=tuple(stack),
+        eq_type="PDENonStatio" if timed else "PDEStatio",
         input_transform=lambda inputs, params: 2 * (inputs - low) / (high - low) - 1,
-    )  # fmt: skip
+    )
     params = Params(nn_params=weights, eq_params=unknowns)
     several = isinstance(options["dynamic_loss"], tuple)
     given: dict[str, Any] = {"dyn_loss": (1.0, weight) if several else 1.0}
@@ -237,8 +251,12 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     given |= {"observations": weight} if observed is not None else {}
     given |= {"initial_condition": weight} if "initial_condition_fun" in options else {}
     if unknowns:
-        options["derivative_keys"] = DerivativeKeysPDENonStatio.from_str(dyn_loss="both", observations="both", params=params)
-    kind, kind_of_weights = (LossPDENonStatio, LossWeightsPDENonStatio) if timed else (LossPDEStatio, LossWeightsPDEStatio)
+        options["derivative_keys"] = DerivativeKeysPDENonStatio.from_str(
+            dyn_loss="both", observations="both", params=params
+        )
+    kind, kind_of_weights = (
+        (LossPDENonStatio, LossWeightsPDENonStatio) if timed else (LossPDEStatio, LossWeightsPDEStatio)
+    )
     loss: Any = kind(u=u, params=params, loss_weights=kind_of_weights(**given), **options)
 
     def answer(*leaves: Any) -> np.ndarray:
@@ -253,13 +271,25 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     while not watch.over:
         key, of_data = jax.random.split(key)
         data = points_of(name, case, settings, of_data, timed, "boundary_condition" in options)
-        seen = None if observed is None else DataGeneratorObservations(
-            key=of_data, obs_batch_size=None, observed_pinn_in=observed[0], observed_values=observed[1]
-        )  # fmt: skip
+        seen = (
+            None
+            if observed is None
+            else DataGeneratorObservations(
+                key=of_data, obs_batch_size=None, observed_pinn_in=observed[0], observed_values=observed[1]
+            )
+        )
         params = jinns.solve(
-            n_iter=1_000_000, init_params=params, data=data, loss=loss, optimizer=optimizer, obs_data=seen, verbose=False, key=of_data,
-            validation=Look(answer, call_every=call_every), extra_optax_args_and_kwargs=extra,
-        )[0]  # fmt: skip
+            n_iter=1_000_000,
+            init_params=params,
+            data=data,
+            loss=loss,
+            optimizer=optimizer,
+            obs_data=seen,
+            verbose=False,
+            key=of_data,
+            validation=Look(answer, call_every=call_every),
+            extra_optax_args_and_kwargs=extra,
+        )[0]
 
 
 def points_of(name: str, case: Case, settings: Settings, key: Any, timed: bool, bounded: bool) -> Any:
@@ -267,10 +297,23 @@ def points_of(name: str, case: Case, settings: Settings, key: Any, timed: bool, 
     dim = len(case.low) - timed
     low, high = (tuple(map(float, ends[:dim])) for ends in (case.low, case.high))
     faces = 2 * dim * -(-settings.on_conditions // (1 if dim == 1 else 2 * dim)) if bounded else None
-    common: dict[str, Any] = {"key": key, "n": settings.points, "nb": faces, "dim": dim, "min_pts": low, "max_pts": high, "method": "uniform"}
+    common: dict[str, Any] = {
+        "key": key,
+        "n": settings.points,
+        "nb": faces,
+        "dim": dim,
+        "min_pts": low,
+        "max_pts": high,
+        "method": "uniform",
+    }
     if not timed:
         return CubicMeshPDEStatio(**common)
-    return CubicMeshPDENonStatio(**common, ni=None if name == "wake" else settings.on_conditions, tmin=float(case.low[-1]), tmax=float(case.high[-1]))
+    return CubicMeshPDENonStatio(
+        **common,
+        ni=None if name == "wake" else settings.on_conditions,
+        tmin=float(case.low[-1]),
+        tmax=float(case.high[-1]),
+    )
 
 
 def of_the_loop() -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 After its documentation, mathlab.github.io/PINA:
 
-- tutorial 1 (`PhysicsInformedSingleModelSolver`, there by its old name `PINN`; `Trainer(solver, max_epochs=..., accelerator="cpu")`; 1000 points, latin),
-  tutorial 3 (wave equation: a hidden network, conditions on the faces of the domain), tutorial 7 (inverse problem:
-  `InverseProblem`, `unknown_parameter_domain`, data as `Condition(input=..., equation=...)`), tutorial 6 (`EllipsoidDomain`, `Difference`), and tutorial 9: periodicity by
-  `PeriodicBoundaryEmbedding`, which the rules give to nobody, so that periodic problems are not possible here.
-- `TorchOptimizer(torch.optim.Adam, lr=...)`, then `TorchOptimizer(torch.optim.LBFGS, ...)`, with the line search that torch recommends;
-  where it stops by itself it goes on with points drawn anew by `discretise_domain`. `ScalarWeighting` for the weights.
+- tutorial 1 (`PhysicsInformedSingleModelSolver`, there by its old name `PINN`; `Trainer(solver, max_epochs=...,
+  accelerator="cpu")`; 1000 points, latin), tutorial 3 (wave equation: a hidden network, conditions on the faces of the domain),
+  tutorial 7 (inverse problem: `InverseProblem`, `unknown_parameter_domain`, data as `Condition(input=..., equation=...)`),
+  tutorial 6 (`EllipsoidDomain`, `Difference`), and tutorial 9: periodicity by `PeriodicBoundaryEmbedding`, which the rules give
+  to nobody, so that periodic problems are not possible here.
+- `TorchOptimizer(torch.optim.Adam, lr=...)`, then `TorchOptimizer(torch.optim.LBFGS, ...)`, with the line search that torch
+  recommends; where it stops by itself it goes on with points drawn anew by `discretise_domain`. `ScalarWeighting` for the
+  weights.
 - On the wake there is no L-BFGS: torch's refuses the second group of weights in which PINA keeps unknown parameters ("LBFGS
   doesn't support per-parameter options (parameter groups)"). Adam has all of the time there.
 
 Inputs are scaled by one line before its `FeedForward`.
 """
 
+# ruff: noqa: RUF012
 from __future__ import annotations
 
 import logging
@@ -141,7 +144,9 @@ def wake(name: str, seed: int) -> Any:
     measured = torch.cat([torch.as_tensor(part) for part in measurements(seed)], dim=1)
 
     def one(component: str) -> Any:
-        made = momentum(component, "dpdx" if component == "u" else "dpdy", lambda w: w["lambda_1"], lambda w: w["lambda_2"])
+        made = momentum(
+            component, "dpdx" if component == "u" else "dpdy", lambda w: w["lambda_1"], lambda w: w["lambda_2"]
+        )
         return lambda points, w, unknown: made(points, w, unknown)
 
     def misfit(points: Any, w: Any) -> Any:
@@ -155,7 +160,9 @@ def wake(name: str, seed: int) -> Any:
         domains = {"D": CartesianDomain({"x": [1, 8], "y": [-2, 2], "t": [0, 19.9]})}
         conditions = {
             "D": Condition(domain="D", equation=SystemEquation([one("u"), one("v"), mass])),
-            "data": Condition(input=LabelTensor(measured, [*"xyt", "measured_u", "measured_v"]), equation=Equation(misfit)),
+            "data": Condition(
+                input=LabelTensor(measured, [*"xyt", "measured_u", "measured_v"]), equation=Equation(misfit)
+            ),
         }
 
     problem = NavierStokes()
@@ -168,8 +175,10 @@ def kovasznay(name: str, seed: int) -> Any:
     """Navier-Stokes, stationary, with the velocity given on the boundary and the pressure in a corner."""
     re = 20
     rate = re / 2 - sqrt(re**2 / 4 + 4 * pi**2)
-    balance = [momentum("u", "dpdx", lambda _: 1, lambda _: 1 / re), momentum("v", "dpdy", lambda _: 1, lambda _: 1 / re)]
-    balance = [lambda points, w, one=one: one(points, w) for one in balance]
+    along_x, along_y = (
+        momentum(field, slope, lambda _: 1, lambda _: 1 / re) for field, slope in (("u", "dpdx"), ("v", "dpdy"))
+    )
+    balance = [lambda points, w: along_x(points, w), lambda points, w: along_y(points, w)]
 
     def along(points: Any, w: Any) -> Any:
         x, y = points.extract(["x"]), points.extract(["y"])
@@ -195,7 +204,10 @@ def kovasznay(name: str, seed: int) -> Any:
         }
         conditions = {
             "D": Condition(domain="D", equation=SystemEquation([*balance, mass])),
-            **{s: Condition(domain=s, equation=SystemEquation([along, across])) for s in ("left", "right", "bottom", "top")},
+            **{
+                s: Condition(domain=s, equation=SystemEquation([along, across]))
+                for s in ("left", "right", "bottom", "top")
+            },
             "corner": Condition(domain="corner", equation=Equation(corner_pressure)),
         }
 
@@ -236,7 +248,7 @@ def poisson_5(name: str, seed: int) -> Any:
     def equation(points: Any, u: Any) -> Any:
         return laplacian(u, points, d=names) + pi**2 * cosines(points)
 
-    cube = dict.fromkeys(names, [0, 1])
+    cube = {key: [0, 1] for key in names}
     faces = {f"{name}_{end}": CartesianDomain(cube | {name: end}) for name in names for end in (0, 1)}
 
     class Poisson(SpatialProblem):
@@ -245,7 +257,9 @@ def poisson_5(name: str, seed: int) -> Any:
         domains = {"D": spatial_domain, **faces}
         conditions = {
             "D": Condition(domain="D", equation=Equation(equation)),
-            **{face: Condition(domain=face, equation=Equation(lambda points, u: u - cosines(points))) for face in faces},
+            **{
+                face: Condition(domain=face, equation=Equation(lambda points, u: u - cosines(points))) for face in faces
+            },
         }
 
     return Poisson()
@@ -281,9 +295,14 @@ class Look(lightning.pytorch.Callback):
 def draw(problem: Any, settings: Settings) -> None:
     """Points for all domains, those of one condition shared by its faces."""
     sides = [name for name in problem.domains if name not in ("D", "t0", "corner")]
-    groups = {"side": [s for s in sides if not s.startswith("hole")], "hole": [s for s in sides if s.startswith("hole")]}
+    groups = {
+        "side": [s for s in sides if not s.startswith("hole")],
+        "hole": [s for s in sides if s.startswith("hole")],
+    }
     holes = any(name.startswith("hole") for name in problem.domains)
-    problem.discretise_domain(settings.points, "random" if holes or len(problem.input_variables) == 1 else "latin", domains="D")
+    problem.discretise_domain(
+        settings.points, "random" if holes or len(problem.input_variables) == 1 else "latin", domains="D"
+    )
     line = list(problem.domains) == ["D", "left", "right"]
     for faces in groups.values():
         for face in faces:
@@ -302,20 +321,33 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     watch.declare()
     case = ALL[name]
     problem, model = globals()[family(name)](name, seed), Scaled(case, settings.hidden)
-    weights = {condition: settings.weight for condition in problem.conditions} | {"D": 1.0}
+    weights = dict.fromkeys(problem.conditions, settings.weight) | {"D": 1.0}
     if case.fields > 1:  # a mean over three equations, and over two components, where others sum
-        weights = {condition: weight * (3 if condition == "D" else 1 if condition == "corner" else 2) for condition, weight in weights.items()}
+        weights = {
+            condition: weight * (3 if condition == "D" else 1 if condition == "corner" else 2)
+            for condition, weight in weights.items()
+        }
     adam = TorchOptimizer(torch.optim.Adam, lr=settings.rate)
-    lbfgs = TorchOptimizer(torch.optim.LBFGS, line_search_fn="strong_wolfe", history_size=settings.memory, tolerance_change=0.0)
+    lbfgs = TorchOptimizer(
+        torch.optim.LBFGS, line_search_fn="strong_wolfe", history_size=settings.memory, tolerance_change=0.0
+    )
     only_adam = name == "wake"
     optimizer, until = adam, watch.limit if only_adam else settings.share * watch.limit
     while not watch.over:
         draw(problem, settings)
-        solver = PhysicsInformedSingleModelSolver(problem, model, optimizer=optimizer, weighting=ScalarWeighting(weights))
+        solver = PhysicsInformedSingleModelSolver(
+            problem, model, optimizer=optimizer, weighting=ScalarWeighting(weights)
+        )
         trainer = Trainer(
-            solver, max_epochs=10**7, accelerator="cpu", callbacks=[Look(watch, model, until)], enable_progress_bar=False, logger=False,
-            enable_checkpointing=False, enable_model_summary=False,
-        )  # fmt: skip
+            solver,
+            max_epochs=10**7,
+            accelerator="cpu",
+            callbacks=[Look(watch, model, until)],
+            enable_progress_bar=False,
+            logger=False,
+            enable_checkpointing=False,
+            enable_model_summary=False,
+        )
         trainer.train()
         if not only_adam:
             optimizer, until = lbfgs, float("inf")

@@ -1,12 +1,12 @@
 """The package of this book: `fit` with one setting for all problems, and `solve`, which has none.
 
-The problems are those of `pinnedu.problems`; the wake is written out in `benchmarks/problems.py`, for its velocities come without a stream
-function here.
+The problems are those of `pinnedu.problems`; the wake is written out in `benchmarks/problems.py`, for its velocities come
+without a stream function here.
 
-- `fit`: `GaussNewton(momentum=0.9)`, as its docstring advises where points are drawn again, and a plain `MLP`, which scales its inputs. Where a
-  run ends by itself, another goes on from it, with points drawn anew (`after=`).
-- `solve(problem, seconds=...)`: the loop of `pinnedu.recipe.Solver`, with nothing changed but that its best model is judged whenever it
-  changes. Its time begins when it is called, so it has less than the others, by its first step.
+- `fit`: `GaussNewton(momentum=0.9)`, as its docstring advises where points are drawn again, and a plain `MLP`, which scales its
+  inputs. Where a run ends by itself, another goes on from it, with points drawn anew (`after=`).
+- `solve(problem, seconds=...)`: the loop of `pinnedu.recipe.Solver`, with nothing changed but that its best model is judged
+  whenever it changes. Its time begins when it is called, so it has less than the others, by its first step.
 """
 
 from __future__ import annotations
@@ -40,9 +40,18 @@ def by_fit(problem: Any, watch: Watch, seed: int, settings: Settings) -> None:
     optimizer, run = GaussNewton(damping=settings.damping, momentum=0.9 if settings.redraw else 0.0), None
     while not watch.over:
         run = fit(
-            model, problem, optimizer=optimizer, steps=10**7, points=points, weights=weights, seed=seed + watch.steps, device="cpu",
-            progress=False, callbacks=[lambda state: watch.step(lambda: layers(model))], after=run,
-        )  # fmt: skip
+            model,
+            problem,
+            optimizer=optimizer,
+            steps=10**7,
+            points=points,
+            weights=weights,
+            seed=seed + watch.steps,
+            device="cpu",
+            progress=False,
+            callbacks=[lambda state: watch.step(lambda: layers(model))],
+            after=run,
+        )
 
 
 def layers(model: Any) -> list[Any]:

@@ -1,18 +1,24 @@
 """Scimba 1.4 on JAX: its self-scaled Broyden method, its energy natural gradient, and DSGNAR.
 
-After its documentation, www.scimba.org/docs, and the docstrings of `scimba_jax`, the one of its two packages that has all three:
+After its documentation, www.scimba.org/docs, and the docstrings of `scimba_jax`, the one of its two packages that has all
+three:
 
-- `Projector(model, space, sampler, optimizer="SS-Broyden" | "ENG" | "DSGNAR", weights=...)`: weights 1 inside and 10 on boundary and first moment,
-  `matrix_regularization=1e-6` for ENG, and `residual_sketch=2000, parameter_sketch=2000` for DSGNAR, clamped to the number of weights, are its defaults.
-- `projector.project(key, space, n_epochs, n_colloc, n_bc_colloc, n_ic_colloc)`, 1000 points each by default; new points in every step is its default
-  (`resample=True`), and `resample=False` draws them once. The line searches of SS-Broyden want the same points from step to step.
-- A model is an `AbstractPhysicalModel` of residuals; the residuals here are written like those of `physical_models/temporal_pde/viscous_burgers.py`,
-  `allen_cahn.py` (whose `PeriodicDirichletResidual` ties the ends), `wave_equations.py` (whose initial residual has value and velocity) and
-  `elliptic_pde/navier_stokes_stationary.py`. Domains: `Segment1D`, `Square2D` with `add_hole(Disk2D(...))`, `HypercubeND`.
+- `Projector(model, space, sampler, optimizer="SS-Broyden" | "ENG" | "DSGNAR", weights=...)`: weights 1 inside and 10 on
+  boundary and first moment, `matrix_regularization=1e-6` for ENG, and `residual_sketch=2000, parameter_sketch=2000` for DSGNAR,
+  clamped to the number of weights, are its defaults.
+- `projector.project(key, space, n_epochs, n_colloc, n_bc_colloc, n_ic_colloc)`, 1000 points each by default; new points in
+  every step is its default (`resample=True`), and `resample=False` draws them once. The line searches of SS-Broyden want the
+  same points from step to step.
+- A model is an `AbstractPhysicalModel` of residuals; the residuals here are written like those of
+  `physical_models/temporal_pde/viscous_burgers.py`, `allen_cahn.py` (whose `PeriodicDirichletResidual` ties the ends),
+  `wave_equations.py` (whose initial residual has value and velocity) and `elliptic_pde/navier_stokes_stationary.py`. Domains:
+  `Segment1D`, `Square2D` with `add_hole(Disk2D(...))`, `HypercubeND`.
 - `MLP(in_size, out_size, hidden_sizes, "tanh")` in an `ApproximationSpace`, whose `pre_processing` scales the inputs.
-- Coefficients of a residual are constants, or parameters mu that are inputs of the network: none are trained, so the wake is not possible.
+- Coefficients of a residual are constants, or parameters mu that are inputs of the network: none are trained, so the wake is
+  not possible.
 
-The weights are looked at between the compiled calls that `project` makes: one step each for ENG and DSGNAR, five for SS-Broyden (`scan_chunk`).
+The weights are looked at between the compiled calls that `project` makes: one step each for ENG and DSGNAR, five for SS-Broyden
+(`scan_chunk`).
 """
 
 from __future__ import annotations
@@ -91,14 +97,25 @@ class Model(AbstractPhysicalModel):
     """An equation, conditions on the boundary, and at first where there is time."""
 
     def __init__(
-        self, domain: Any, equation: Callable[[Any], Any], boundary: Any = DirichletResidual, start: Callable[..., Any] | None = None, *,
-        source: Any = None, on_boundary: dict[str, Any] | None = None, first: Any = ProjectionResidual, size: int = 1, sizes: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        domain: Any,
+        equation: Callable[[Any], Any],
+        boundary: Any = DirichletResidual,
+        start: Callable[..., Any] | None = None,
+        *,
+        source: Any = None,
+        on_boundary: dict[str, Any] | None = None,
+        first: Any = ProjectionResidual,
+        size: int = 1,
+        sizes: int = 1,
+    ) -> None:
         time = None if start is None else (0.0, 1.0)
         super().__init__(main_domain=domain, time_domain=time)
         kind = "x" if start is None else "t_x"
         self.physical_residuals = {
-            domain.get_label(): Inside(equation, domain=domain, size=size, model_type=kind, f_rhs=source, time_domain=time)
+            domain.get_label(): Inside(
+                equation, domain=domain, size=size, model_type=kind, f_rhs=source, time_domain=time
+            )
         }
         self.add_on_every_boundary(boundary, model_type=kind, time_domain=time, **{"size": 1} | (on_boundary or {}))
         if start is not None:
@@ -158,7 +175,8 @@ def kovasznay(name: str) -> Any:
         u, p = ParamFieldFunction.cat([w.component(0), w.component(1)], main_var="x"), w.component(2)
         bend = u.laplacian("x")
         momentum = [
-            u.component(i).advection("x", u) - bend.component(i) * (1 / re) + p.partial_derivative("x", i) for i in range(2)
+            u.component(i).advection("x", u) - bend.component(i) * (1 / re) + p.partial_derivative("x", i)
+            for i in range(2)
         ]
         return ParamVecFunction.cat([*momentum, u.divergence("x")])
 
@@ -185,7 +203,12 @@ def laplace_holes(name: str) -> Any:
 def poisson_5(name: str) -> Any:
     """The Laplacian in five dimensions; the solution on the boundary is a sum of cosines."""
     cube, cosines = HypercubeND([(0.0, 1.0)] * 5, is_main_domain=True), lambda x: jnp.cos(pi * x).sum()[None]
-    return Model(cube, lambda u: u.laplacian("x"), source=lambda x: -(pi**2) * cosines(x), on_boundary={"f_rhs": lambda x, *_: cosines(x)})
+    return Model(
+        cube,
+        lambda u: u.laplacian("x"),
+        source=lambda x: -(pi**2) * cosines(x),
+        on_boundary={"f_rhs": lambda x, *_: cosines(x)},
+    )
 
 
 def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -> None:
@@ -198,9 +221,13 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     scale = lambda *inputs: (2 * (jnp.concatenate(inputs, axis=-1) - low) / (high - low) - 1,)
     net = MLP(len(case.low), case.fields, list(settings.hidden), "tanh", key=key)
     kind = ("scalar", None) if case.fields == 1 else ("vec", case.fields)
-    space = ApproximationSpace({"x": len(case.low) - timed}, [(net, *kind)], "t_x" if timed else "x", pre_processing=scale)
+    space = ApproximationSpace(
+        {"x": len(case.low) - timed}, [(net, *kind)], "t_x" if timed else "x", pre_processing=scale
+    )
     samplers = [UniformTimeSampler(model.time_domain)] if timed else []
-    sampler = TensorizedSampler([*samplers, DomainSampler(model.main_domain)], "t_x" if timed else "x", data_samplers=model.data_residuals)
+    sampler = TensorizedSampler(
+        [*samplers, DomainSampler(model.main_domain)], "t_x" if timed else "x", data_samplers=model.data_residuals
+    )
     inside = model.main_domain.get_label()
     terms = model.physical_residuals | model.data_residuals
     weights = {label: [1.0 if label == inside else settings.weight] * term.size for label, term in terms.items()}
@@ -225,8 +252,16 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     try:
         while not watch.over:
             key, projector = projector.project(
-                key, projector.space, settings.redraw if settings.redraw > 1 else 10**6, settings.points, conditions, settings.on_conditions,
-                max(1, len(model.data_residuals)), verbose=True, scan_chunk=5 if method == "SS-Broyden" else 1, resample=settings.redraw == 1,
-            )  # fmt: skip
+                key,
+                projector.space,
+                settings.redraw if settings.redraw > 1 else 10**6,
+                settings.points,
+                conditions,
+                settings.on_conditions,
+                max(1, len(model.data_residuals)),
+                verbose=True,
+                scan_chunk=5 if method == "SS-Broyden" else 1,
+                resample=settings.redraw == 1,
+            )
     finally:
         projectors._scan_train = original

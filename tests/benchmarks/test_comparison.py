@@ -34,7 +34,9 @@ def bench():
 def rules_table(heading: str) -> list[list[str]]:
     """The rows of a table of RULES.md."""
     section = (HERE / "RULES.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")
+    ]
     return rows[2:]
 
 
@@ -60,7 +62,9 @@ def test_ranges_are_those_of_the_rules(bench):
     assert bench["settings"].RANGES["share"] == (0.05, 0.15, 0.25, 0.5)
 
 
-@pytest.mark.parametrize("name", ["heat", "poisson", "advection", "wake", "wave", "kovasznay", "laplace_holes", "poisson_5", "tune_heat"])
+@pytest.mark.parametrize(
+    "name", ["heat", "poisson", "advection", "wake", "wave", "kovasznay", "laplace_holes", "poisson_5", "tune_heat"]
+)
 def test_the_box_of_a_case_is_that_of_its_problem_and_its_truth_has_error_zero(bench, name):
     problems = bench["problems"]
     case, problem, points = problems.ALL[name], problems.problem_of(name), problems.grid_of(name)
@@ -165,7 +169,9 @@ def test_looks_come_after_six_percent_more_and_the_last_one_when_the_time_is_up(
     times = [when for when, _ in watch.curve]
     assert times[0] == pytest.approx(0.05, abs=0.011)
     assert times[-1] == pytest.approx(10, abs=0.011)
-    assert all(later >= min(max(1.06 * when, when + 0.05), 10) - 1e-9 for when, later in zip(times, times[1:], strict=False))
+    assert all(
+        later >= min(max(1.06 * when, when + 0.05), 10) - 1e-9 for when, later in zip(times, times[1:], strict=False)
+    )
     assert all(later <= max(1.06 * when, when + 0.05) + 0.011 for when, later in zip(times, times[1:], strict=False))
 
 
@@ -230,6 +236,20 @@ def test_the_setting_is_chosen_by_the_loss_on_fresh_points_and_a_failure_is_neve
     assert best == 1
     assert scores[:2] == [pytest.approx(-4), pytest.approx(-9)]
     assert scores[2:] == [math.inf, math.inf]  # one failed, one is not there
+
+
+def test_a_tuning_problem_that_a_system_cannot_state_does_not_count_for_it(bench, tmp_path):
+    run, system = bench["run"], "PINA, Adam and L-BFGS"
+    for k, loss in enumerate((1e-2, 1e-4)):
+        run.write(tmp_path / run.Job(system, "tune_heat", 0, k).file, {"loss": loss, "curve": [[1, 1]]})
+        run.write(tmp_path / run.Job(system, "tune_advection", 0, k).file, {"not_possible": "a sentence"})
+    assert run.choose(tmp_path, system, ["tune_heat", "tune_advection"], [0, 1]) == (1, [pytest.approx(-2), pytest.approx(-4)])
+
+
+def test_the_rules_do_not_fit_in_five_hours_on_two_cores_and_half_a_minute_does(bench):
+    run = bench["run"]
+    assert run.cost(list(run.ENTRIES), 60.0)["all"] > 7
+    assert run.cost(list(run.ENTRIES), 30.0)["all"] < 5
 
 
 def test_a_run_that_waited_for_the_processor_is_disturbed(bench):

@@ -11,10 +11,10 @@ from math import pi
 
 import numpy as np
 from numpy.typing import NDArray
-from first.problems import BETA, NU, K, measurements
 from scipy.optimize import minimize_scalar
-from first.watch import Watch
 
+from first.problems import BETA, NU, K, measurements
+from first.watch import Watch
 from pinnedu.reference import spectral
 
 Array = NDArray[np.float64]

@@ -11,6 +11,7 @@ from math import pi
 import deepxde as dde
 import numpy as np
 import torch
+
 from first.problems import BETA, NU, K, Task, measurements
 from first.watch import Watch
 

@@ -26,6 +26,7 @@ from jinns.loss import (
 from jinns.parameters import Params
 from jinns.solver import GetJinnsVariableName
 from jinns.validation import AbstractValidationModule
+
 from first.problems import BETA, NU, K, Task, measurements
 from first.watch import Watch
 

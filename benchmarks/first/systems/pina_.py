@@ -24,6 +24,7 @@ from pina.optim import TorchOptimizer
 from pina.problem import InverseProblem, SpatialProblem, TimeDependentProblem
 from pina.solver import PhysicsInformedSingleModelSolver
 from pina.weighting import ScalarWeighting
+
 from first.problems import BETA, NU, K, Task, measurements
 from first.watch import Watch
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from math import pi
 
 import torch
+
 from first.problems import BETA, NU, K, Predict, measurements
 from first.watch import Watch
-
 from pinnedu import (
     MLP,
     Box,
