@@ -124,7 +124,7 @@ shake: $(READY)
 RESULTS ?= benchmarks/mine
 
 bench: $(BENCH)/.ready
-	$(call say,"Tuning on four problems, then every system on every other one (what is done is not run again)")
+	$(call say,"Tuning on four problems and then every system on ten others (what is done is not run again)")
 	@$(BENCH)/bin/python benchmarks/run.py --results $(RESULTS) $(OPTIONS)
 ifneq (,$(findstring --quick,$(OPTIONS)))
 	@$(BENCH)/bin/python benchmarks/table.py --results $(RESULTS)/quick

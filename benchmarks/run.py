@@ -37,12 +37,20 @@ from problems import ALL, CASES, TUNING  # noqa: E402
 from settings import Settings, kept, settings_of  # noqa: E402
 from systems import ENTRIES, Entry  # noqa: E402
 
+Record = dict[str, Any]
 SECONDS, SEEDS = 60.0, (0, 1, 2, 3, 4)
 APART = 0.1  # seconds of the processor may differ by this share from those that passed
 ATTEMPTS = 3
 LONGEST = 30.0  # seconds that looks and a last step may take together beyond its time
 GRACE = 240.0  # a run that is not back so long after its time is ended
-QUICK = {"seconds": 3.0, "seeds": (0,), "settings": (0,), "tuning": ("tune_heat",), "grace": 60.0}
+QUICK: Record = {
+    "seconds": 3.0,
+    "problems": ("heat", "burgers", "kovasznay"),
+    "seeds": (0,),
+    "settings": (0,),
+    "tuning": ("tune_heat",),
+    "grace": 60.0,
+}
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -52,7 +60,6 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
     "PINNEDU_PROGRESS": "0",
 }
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -361,7 +368,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--systems", nargs="*", default=list(ENTRIES), choices=list(ENTRIES), metavar="SYSTEM")
-    parser.add_argument("--problems", nargs="*", default=list(CASES), choices=list(ALL), metavar="PROBLEM")
+    parser.add_argument("--problems", nargs="*", choices=list(ALL), metavar="PROBLEM")
     parser.add_argument("--seeds", nargs="*", type=int)
     parser.add_argument("--settings", nargs="*", type=int, help="which of the seven, 0 to 6, while tuning")
     parser.add_argument("--tuning", nargs="*", choices=list(TUNING), metavar="PROBLEM")
@@ -369,7 +376,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=HERE / "mine", help="folder of the results")
     parser.add_argument("--cores", nargs="*", type=int, help="which cores; all of them by default")
     parser.add_argument(
-        "--quick", action="store_true", help="a look at everything: one seed, 3 s a run, one setting; in results/quick"
+        "--quick",
+        action="store_true",
+        help="a look: three problems, one seed, 3 s a run, one setting; in results/quick",
     )
     parser.add_argument("--again", action="store_true", help="run what is there already")
     parser.add_argument("--only", choices=("tuning", "runs"), help="one of the two parts")
@@ -383,6 +392,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     options.seconds = options.seconds or (QUICK["seconds"] if quick else SECONDS)
     options.seeds = options.seeds if options.seeds is not None else list(QUICK["seeds"] if quick else SEEDS)
     options.settings = options.settings or list(QUICK["settings"] if quick else range(7))
+    options.problems = options.problems or list(QUICK["problems"] if quick else CASES)
     options.tuning = options.tuning or list(QUICK["tuning"] if quick else TUNING)
     options.grace = QUICK["grace"] if quick else GRACE
     if quick and not options.one:
