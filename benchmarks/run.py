@@ -40,6 +40,7 @@ from systems import ENTRIES, Entry  # noqa: E402
 Record = dict[str, Any]
 SECONDS, SEEDS = 60.0, (0, 1, 2, 3, 4)
 APART = 0.1  # seconds of the processor may differ by this share from those that passed
+SHORT = 1.0  # seconds of training of which no share is measured
 ATTEMPTS = 3
 LONGEST = 30.0  # seconds that looks and a last step may take together beyond its time
 GRACE = 240.0  # a run that is not back so long after its time is ended
@@ -134,7 +135,7 @@ def write(file: Path, record: Any) -> None:
 def disturbed(record: Record) -> bool:
     """Whether the processor was busy for much less, or more, than the time that passed while training."""
     wall, processor = record.get("wall_seconds", 0.0), record.get("processor_seconds", 0.0)
-    return bool(wall) and abs(processor / wall - 1) > APART
+    return wall > SHORT and abs(processor / wall - 1) > APART
 
 
 def memory() -> float:

@@ -257,6 +257,7 @@ def test_a_run_that_waited_for_the_processor_is_disturbed(bench):
     assert not disturbed({"wall_seconds": 60.0, "processor_seconds": 58.0})
     assert disturbed({"wall_seconds": 60.0, "processor_seconds": 50.0})
     assert disturbed({"wall_seconds": 60.0, "processor_seconds": 70.0})
+    assert not disturbed({"wall_seconds": 0.1, "processor_seconds": 0.05})  # solved before anything can be said
     assert not disturbed({"not_possible": "a sentence"})
 
 
