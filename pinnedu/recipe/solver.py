@@ -24,16 +24,18 @@ from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
+from pinnedu.trainers.spectral import solved_forward
 from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.trainers.weights import weights_of
 
-INGREDIENTS = ("waves", "spectrum", "search", "weights", "network", "growth", "march", "correction")
+INGREDIENTS = ("waves", "products", "spectrum", "search", "weights", "network", "growth", "march", "correction")
 FIRST, MOST = 64, 3000  # waves
 SEARCH = 0.2  # of the time, at most, for the frequencies of a number of waves
 LOST = 8e3  # an amplification above this means that conditions are missing; growth by any e^t shows at most 5e3
 GOOD = 1e-9  # an estimate below this ends the run
 GOOD_ENOUGH = 1e-6  # or a window of it
+LOOSE, SHARPER = 1e-4, 1e-2  # the first tolerance forward in time, and the next relative to it
 FOLLOWED = 0.1  # of the time, to see whether the equations lead where the solution goes
 FAIR = 1e-3  # waves that reach this go on; else a network is tried
 BAD = 0.02  # above this nothing is solved
@@ -42,6 +44,7 @@ HEAD = """from dataclasses import replace
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
 from pinnedu.recipe import Continued, frequencies, solved_by_waves, widened, window, without
 from pinnedu.trainers.composite import Piecewise
+from pinnedu.trainers.spectral import solved_forward
 
 """
 
@@ -117,6 +120,7 @@ class Candidate:
     code: str
     run: Fit | None = None
     waves: bool = False
+    forward: bool = False
 
 
 class Solver:
@@ -155,6 +159,8 @@ class Solver:
         self.start, self.spectral = start or (self.rates, FIRST), False
         self.net: GrowingNetwork | None = None
         self.follows = bool(self.time) and not self.linear
+        # Forward in time by products: with one coordinate in space, or none.
+        self.goes = bool(self.time) and problem.domain.dim < 3 and not self.explodes and self.does("products")
         self.followed: Candidate | None = None
         self.jumps = 0.0
 
@@ -164,10 +170,14 @@ class Solver:
     def solve(self) -> Fit:
         """All stages, one after the other, as long as there is time."""
         if self.does("waves"):
-            self.by_waves(until=0.6 if self.linear or self.window else 0.25)
+            self.by_waves(until=0.6 if self.linear or self.window else 0.08 if self.goes else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
             there = amplification(self.problem, self.periodic, self.sample, self.best.model)
             self.amplified = min(self.amplified, there)
+        if self.goes and not self.estimate < FAIR and self.amplified < LOST:
+            self.by_products(until=0.95)
+            if not self.linear and not self.estimate < FAIR:
+                self.by_waves(until=self.clock.used + 0.17)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
         self.follow()
@@ -301,6 +311,27 @@ class Solver:
 
     # --- windows in time
 
+    def by_products(self, until: float) -> None:
+        """Forward in time by products of functions in space and in time, with a smaller tolerance each time."""
+        tolerance, begin = LOOSE, self.clock.used
+
+        def late(share: float) -> bool:
+            self.clock.count(1)
+            spent = self.clock.used - begin
+            return self.clock.used > until or spent > 0.1 and spent > 3 * (share + 0.02) * (until - begin)
+
+        while self.clock.used < until and tolerance > 1e-13:
+            begin = self.clock.used
+            model = solved_forward(self.problem, self.time, self.periodic, tolerance, late)
+            if model is None:
+                break
+            code = f"model = solved_forward(problem, {self.time!r}, {self.periodic}, {tolerance:g})\n"
+            self.take(self.candidate(model, self.problem, code, forward=True))
+            print('products',tolerance,len(model.edges),self.clock.spent,self.best.loss,self.estimate,[c.loss for c in [self.best]])
+            tolerance *= SHARPER
+            if self.estimate < self.good or self.clock.used + 2 * (self.clock.used - begin) > until:
+                break
+
     def follow(self) -> None:
         """See whether the equations lead where the solution goes: from its own values, on windows in time.
 
@@ -310,7 +341,7 @@ class Solver:
         best, limit, jumps = self.best, self.clock.used + FOLLOWED, 0.0
         if best is self.followed:  # seen before, but more was tried since
             self.estimate = max(self.estimate, self.jumps)
-        if not self.follows or best is None or best is self.followed or not self.estimate < 10 * BAD:
+        if not self.follows or best is None or best.forward or best is self.followed or not self.estimate < 10 * BAD:
             return
         low, high = self.given.domain.bounds[self.time]
         left = [(low + (high - low) * k / 4, low + (high - low) * (k + 1) / 4) for k in (3, 2, 1, 0)]
