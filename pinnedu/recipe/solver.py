@@ -24,27 +24,25 @@ from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
-from pinnedu.trainers.spectral import solved_forward
+from pinnedu.trainers.spectral import solutions
 from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.trainers.weights import weights_of
 
-INGREDIENTS = ("waves", "products", "spectrum", "search", "weights", "network", "growth", "march", "correction")
+INGREDIENTS = ("waves", "spectrum", "search", "weights", "products", "network", "growth", "march", "correction")
 FIRST, MOST = 64, 3000  # waves
 SEARCH = 0.2  # of the time, at most, for the frequencies of a number of waves
 LOST = 8e3  # an amplification above this means that conditions are missing; growth by any e^t shows at most 5e3
 GOOD = 1e-9  # an estimate below this ends the run
 GOOD_ENOUGH = 1e-6  # or a window of it
-LOOSE, SHARPER = 1e-4, 1e-2  # the first tolerance forward in time, and the next relative to it
 FOLLOWED = 0.1  # of the time, to see whether the equations lead where the solution goes
 FAIR = 1e-3  # waves that reach this go on; else a network is tried
 BAD = 0.02  # above this nothing is solved
 HEAD = """from dataclasses import replace
 
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
-from pinnedu.recipe import Continued, frequencies, solved_by_waves, widened, window, without
+from pinnedu.recipe import Continued, frequencies, solved_by_waves, solved_forward, widened, window, without
 from pinnedu.trainers.composite import Piecewise
-from pinnedu.trainers.spectral import solved_forward
 
 """
 
@@ -176,7 +174,7 @@ class Solver:
             self.amplified = min(self.amplified, there)
         if self.goes and not self.estimate < FAIR and self.amplified < LOST:
             self.by_products(until=0.95)
-            if not self.linear and not self.estimate < FAIR:
+            if self.does("waves") and not self.linear and not self.estimate < FAIR:
                 self.by_waves(until=self.clock.used + 0.17)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
@@ -190,7 +188,7 @@ class Solver:
             end = 1.0 - FOLLOWED if self.follows else 1.0
             self.by_network(until=0.8 if self.follows else 0.75)
             assert self.best is not None
-            if self.best.waves or self.does("correction"):
+            if not self.best.forward and (self.best.waves or self.does("correction")):
                 self.by_waves(until=end, base=None if self.best.waves else self.best)
             self.by_network(until=end)
             self.follow()
@@ -312,24 +310,11 @@ class Solver:
     # --- windows in time
 
     def by_products(self, until: float) -> None:
-        """Forward in time by products of functions in space and in time, with a smaller tolerance each time."""
-        tolerance, begin = LOOSE, self.clock.used
-
-        def late(share: float) -> bool:
-            self.clock.count(1)
-            spent = self.clock.used - begin
-            return self.clock.used > until or spent > 0.1 and spent > 3 * (share + 0.02) * (until - begin)
-
-        while self.clock.used < until and tolerance > 1e-13:
-            begin = self.clock.used
-            model = solved_forward(self.problem, self.time, self.periodic, tolerance, late)
-            if model is None:
-                break
-            code = f"model = solved_forward(problem, {self.time!r}, {self.periodic}, {tolerance:g})\n"
+        """Forward in time by products of functions in space and in time, ever more exactly."""
+        for tolerance, model in solutions(self.problem, self.time, self.periodic, self.clock, until):
+            code = f"model = solved_forward(problem, {self.time!r}, {self.periodic}, {tolerance:.3g})\n"
             self.take(self.candidate(model, self.problem, code, forward=True))
-            print('products',tolerance,len(model.edges),self.clock.spent,self.best.loss,self.estimate,[c.loss for c in [self.best]])
-            tolerance *= SHARPER
-            if self.estimate < self.good or self.clock.used + 2 * (self.clock.used - begin) > until:
+            if self.estimate < self.good:
                 break
 
     def follow(self) -> None:

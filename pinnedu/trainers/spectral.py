@@ -8,7 +8,7 @@ The coefficients fall geometrically, so the last ones say what is missing: waves
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -19,37 +19,21 @@ from pinnedu.conditions import On
 from pinnedu.derivatives.jet import Jet
 from pinnedu.derivatives.requests import Laplacian, Order, Request
 from pinnedu.derivatives.series import Plan
-from pinnedu.domain import Domain
 from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
+from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.gauss_newton import add_gram
+from pinnedu.trainers.products import TIMES, Products, chebyshev
 from pinnedu.trainers.strategies import Seam, window
 from pinnedu.trainers.waves import Block, linearized, together
 
-TIMES = 6  # polynomials in time
 LEAST, MOST = 9, 2500  # functions in space at first, and coefficients of a window at most
-STEPS = 20  # of Newton's method
+STEPS, JACOBIANS = 20, 4  # of Newton's method
 SLOW = 0.2  # a step that is longer than this share of the last asks for a new Jacobian
 SHORTEST = 1e-4  # of the time
-FAIR = 1e-3  # what the last functions in space may have where there can be no more
-
-
-def chebyshev(z: Tensor, count: int) -> Tensor:
-    """T_0 ... T_(count - 1) at points (N, 1) in [-1, 1], (N, count)."""
-    found = [z * 0 + 1, z]
-    for _ in range(count - 2):
-        found.append(2 * z * found[-1] - found[-2])
-    return torch.cat(found[:count], dim=1)
-
-
-def shapes(x: Tensor, count: int, low: float, high: float, periodic: bool) -> Tensor:
-    """The first functions in space at points (N, 1): 1, cos, sin, cos 2, sin 2 ..., or Chebyshev's polynomials; (N, count)."""
-    if not periodic:
-        return chebyshev((2 * x - (low + high)) / (high - low), count)
-    turns = (torch.arange(count) + 1) // 2
-    quarter = torch.arange(count) % 2 == 0
-    quarter[0] = False
-    return torch.cos((x - low) * (2 * math.pi / (high - low) * turns).to(torch.float64) - math.pi / 2 * quarter)
+LOOSE, SHARPER = 1e-4, 1e-2  # the first tolerance, and the next relative to it
+FIRST = 0.2  # of the time, for the first
+FAIR = 1e-3  # what the last functions in space may have where half of all that there can be are there
 
 
 def table(function: Callable[[Tensor], Tensor], points: Tensor, orders: Collection[int]) -> dict[int, Tensor]:
@@ -64,54 +48,6 @@ def orders_of(what: Order | Laplacian, dim: int) -> list[Order]:
     if not isinstance(what, Laplacian):
         return [what]
     return [tuple(2 * (axis == k) for k in range(dim)) for axis in what.axes]
-
-
-class Products(nn.Module):
-    """Products of functions in space and in time, with coefficients of their own for each window in time.
-
-    Parameters
-    ----------
-    domain : Box
-        Of one coordinate besides time, or none.
-    time : str
-    fields : int
-    periodic : bool
-        Whether the functions in space are waves.
-    """
-
-    def __init__(self, domain: Domain, time: str, fields: int, periodic: bool) -> None:
-        super().__init__()
-        self.axis, self.fields, self.periodic = domain.names.index(time), fields, periodic
-        self.space = next((k for k in range(domain.dim) if k != self.axis), None)
-        self.bounds = [(0.0, 1.0) if self.space is None else domain.bounds[domain.names[self.space]]]
-        self.edges, self.coefficients = list[tuple[float, float]](), nn.ParameterList()
-        self.known: dict[tuple[bytes, int, int], Tensor] = {}
-
-    def append(self, start: float, end: float, coefficients: Tensor) -> None:
-        """Let a window answer from its start on: coefficients (fields, functions in space, functions in time)."""
-        self.edges.append((start, end))
-        self.coefficients.append(coefficients.clone())
-
-    def in_space(self, x: Tensor, count: int) -> Tensor:
-        return shapes(x, count, *self.bounds[0], self.periodic) if self.space is not None else x * 0 + 1
-
-    def forward(self, points: Tensor) -> Tensor:
-        # Taylor mode sends jets: which window answers depends on where a point is, not on how it moves.
-        where: Tensor = getattr(points, "value", points)[:, self.axis].detach().contiguous()
-        edges = torch.tensor(self.edges, dtype=where.dtype, device=where.device)
-        turn = torch.bucketize(where, edges[1:, 0].contiguous(), right=True)
-        low, high = edges[turn].T[:, :, None]
-        t = points[:, self.axis : self.axis + 1]
-        in_time = chebyshev((2 * t - (low + high)) / (high - low), TIMES)
-        answering = turn.unique().tolist()
-        x = t if self.space is None else points[:, self.space : self.space + 1]
-        in_space = self.in_space(x, max(self.coefficients[k].shape[1] for k in answering))
-        values = 0.0
-        for k in answering:
-            c = self.coefficients[k].transpose(0, 1).flatten(1)
-            values = values + (turn == k).to(where)[:, None] * (in_space[:, : len(c)] @ c)
-        parts = [(values[:, i * TIMES : (i + 1) * TIMES] * in_time).sum(dim=1, keepdim=True) for i in range(self.fields)]
-        return torch.cat(parts, dim=1)
 
 
 @dataclass
@@ -233,10 +169,13 @@ def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
     asked = sum(len(block.residual) for block in linearized(problem, at, starts, ones, {}))
     if (order := math.ceil(asked / (count * fields))) > 1:
         sample = collocation(problem, at.model, at.edges, count, max(1, TIMES - order))
-    last, new = math.inf, True
+    last, new, made = math.inf, True, 0
     for _ in range(STEPS):
         blocks = linearized(problem, at, sample, ones, {})
         if new:
+            made += 1
+            if made > JACOBIANS:
+                return False
             matrix = torch.cat([at.grid(block.points).rows(block) for block in blocks])
             rows = matrix.norm(dim=1).clamp_min(1e-300)
             matrix /= rows[:, None]
@@ -267,9 +206,9 @@ def continued(coefficients: Tensor, ratio: float) -> Tensor:
 
 
 def tails(coefficients: Tensor) -> tuple[float, float]:
-    """The share of the last functions in space, an eighth of them; and of the next polynomial in time, if all fall as the last."""
+    """The share of the last eighth of the functions in space; that of the next polynomial in time, if all fall as the last."""
     size = float(coefficients.norm()) or 1.0
-    last = max(2, coefficients.shape[1] // 8)
+    last = max(4, coefficients.shape[1] // 8)
     in_time = coefficients.norm(dim=(0, 1)) / size
     falls = float((in_time[-1] / in_time[-3].clamp_min(1e-300)).sqrt())
     return float(coefficients[:, -last:].norm()) / size, float(in_time[-1]) * min(1.0, falls)
@@ -318,18 +257,57 @@ def solved_forward(
             length = (end - start) / 3
             continue
         in_space, in_time = tails(at.coefficients)
-        if in_space > tolerance and names and count < most:
-            count = min(most, 2 * round(0.7 * count) + 1)
-            continue
-        if in_space > FAIR:
-            return None
         factor = 0.9 * (tolerance / max(in_time, 1e-300)) ** (1 / TIMES)
         if in_time > tolerance:
             length = (end - start) * max(0.2, factor)
+            continue
+        if in_space > FAIR and count > most / 2:
+            return None
+        if in_space > tolerance and names and count < most:  # they fall geometrically, or more slowly
+            more = min(2.5, max(1.4, math.log(tolerance) / math.log(min(0.5, in_space))))
+            count = min(most, 2 * round(more * count / 2) + 1)
             continue
         with torch.no_grad():
             model.append(start, end, at.coefficients)
         if tails(at.coefficients[:, : (fewer := 2 * (3 * count // 10) + 1)])[0] < tolerance / 10 and count > LEAST:
             at.coefficients, count = at.coefficients[:, :fewer], fewer
         before, start, length = at.coefficients, end, (end - start) * min(2.0, max(1.0, factor))
+    model.known.clear()
     return model
+
+
+class Pace:
+    """Says of something that goes forward whether it will not arrive in time.
+
+    Parameters
+    ----------
+    clock : Clock
+    limit : float
+        The share of the clock that it may use.
+    """
+
+    def __init__(self, clock: Clock, limit: float) -> None:
+        self.clock, self.limit, self.begin = clock, limit, clock.used
+
+    def __call__(self, share: float) -> bool:
+        self.clock.count(1)
+        spent = self.clock.used - self.begin
+        return spent > self.limit or (spent > self.limit / 10 and spent > 4 * (share + 0.05) * self.limit)
+
+
+def solutions(
+    problem: Problem, time: str, periodic: Collection[str], clock: Clock, until: float
+) -> Iterator[tuple[float, Products]]:
+    """Solutions forward in time and their tolerances, ever smaller ones, as long as the clock shows less than ``until``."""
+    tolerance, sharper, cost = LOOSE, SHARPER, 0.0
+    while clock.used + 2 * cost < until and tolerance > 1e-13:
+        begin = clock.used
+        model = solved_forward(problem, time, periodic, tolerance, Pace(clock, until - begin if cost else FIRST))
+        if model is not None:
+            cost = clock.used - begin
+            yield tolerance, model
+        elif cost and sharper < 0.1:  # too much at once
+            tolerance, sharper = tolerance / sharper, 0.1
+        else:
+            break
+        tolerance = float(f"{tolerance * sharper:.1e}")
