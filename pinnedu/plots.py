@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +85,29 @@ def fit_to_page(figure: Figure) -> None:
     figure.set_size_inches(min(width, WIDTH), height)
 
 
-def make_legible(figure: Figure) -> None:
-    """Raise lettering that is too small for a page."""
-    figure.draw_without_rendering()  # makes the labels of ticks
-    for text in _texts(figure):
-        text.set_fontsize(max(text.get_fontsize(), SMALLEST))
+@contextmanager
+def legible(figure: Figure) -> Iterator[None]:
+    """Raise lettering that is too small for a page, and lay the figure out: once, for the layout costs more than the drawing."""
+    engine = figure.get_layout_engine()
+    _lay_out(figure)  # makes the labels of ticks, too
+    small = [text for text in _texts(figure) if float(text.get_fontsize()) < SMALLEST]
+    for text in small:
+        text.set_fontsize(SMALLEST)
+    if small:
+        _lay_out(figure)
+    with mpl.rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+        figure.set_layout_engine(None)  # or saving would find it again
+    yield
+    figure.set_layout_engine(engine)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the axes; a figure without a layout is drawn, which makes the labels of its ticks as well."""
+    engine = figure.get_layout_engine()
+    if engine is None:
+        figure.draw_without_rendering()
+    else:
+        engine.execute(figure)
 
 
 def _texts(figure: Figure) -> list[Text]:
@@ -103,8 +121,7 @@ def to_png(figure: Figure, dpi: int = DPI, colors: int = 256) -> bytes:
     The file says its resolution, the size of its smallest lettering in points ("lettering"), and at which columns of
     pixels it can be cut into panels, which a phone shows one below the other ("panels").
     """
-    make_legible(figure)
-    with io.BytesIO() as file, io.BytesIO() as small:
+    with legible(figure), io.BytesIO() as file, io.BytesIO() as small:
         # matplotlib would write its own version into the file.
         figure.savefig(file, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
         file.seek(0)

@@ -258,10 +258,10 @@ def render(draw: Callable[[Any], Figure], value: Any, kind: str, dpi: int) -> by
 
 def to_bytes(figure: Figure, kind: str, dpi: int) -> bytes:
     """The figure as an opaque picture, the same bytes each time, small."""
-    with plots.style(), io.BytesIO() as file:
-        if kind == "png":
+    if kind == "png":
+        with plots.style():
             return plots.to_png(figure, dpi, colors=128)
-        plots.make_legible(figure)
+    with plots.style(), plots.legible(figure), io.BytesIO() as file:
         panels = " ".join(f"{share:.4f}" for share in plots.panel_ends(figure))
         facts = {"Date": None, "Creator": None, **({"Description": f"panels: {panels}"} if panels else {})}
         figure.savefig(file, format="svg", facecolor="white", metadata=facts)
