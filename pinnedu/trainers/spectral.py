@@ -31,7 +31,8 @@ LEAST, MOST = 9, 2500  # functions in space at first, and coefficients of a wind
 STEPS, JACOBIANS = 20, 4  # of Newton's method
 SLOW = 0.2  # a step that is longer than this share of the last asks for a new Jacobian
 SHORTEST = 1e-4  # of the time
-LOOSE, SHARPER = 1e-4, 1e-2  # the first tolerance, and the next relative to it
+LOOSE = 1e-4  # the first tolerance
+DEARER = 1.6  # a tenth of a tolerance takes so many times as long
 FIRST = 0.2  # of the time, for the first
 FAIR = 1e-3  # what the last functions in space may have where half of all that there can be are there
 
@@ -299,15 +300,17 @@ def solutions(
     problem: Problem, time: str, periodic: Collection[str], clock: Clock, until: float
 ) -> Iterator[tuple[float, Products]]:
     """Solutions forward in time and their tolerances, ever smaller ones, as long as the clock shows less than ``until``."""
-    tolerance, sharper, cost = LOOSE, SHARPER, 0.0
-    while clock.used + 2 * cost < until and tolerance > 1e-13:
+    tolerance, cost, failed = LOOSE, 0.0, False
+    while True:
         begin = clock.used
         model = solved_forward(problem, time, periodic, tolerance, Pace(clock, until - begin if cost else FIRST))
         if model is not None:
-            cost = clock.used - begin
             yield tolerance, model
-        elif cost and sharper < 0.1:  # too much at once
-            tolerance, sharper = tolerance / sharper, 0.1
-        else:
-            break
-        tolerance = float(f"{tolerance * sharper:.1e}")
+            cost, reached = clock.used - begin, tolerance
+        elif failed or not cost:
+            return
+        failed = failed or model is None  # that was too much at once
+        left = until - clock.used
+        if left < DEARER * cost or reached < 1e-12:
+            return
+        tolerance = float(f"{reached * (0.1 if failed or left < 3 * cost else 0.01):.1e}")
