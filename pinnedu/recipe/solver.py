@@ -59,8 +59,8 @@ def solve(
     """Solve a problem and say how wrong the solution may be: nothing has to be chosen.
 
     First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
-    waves do not resolve the solution, by a network that grows, under Gauss-Newton; or on windows in time, one after the
-    other. What lies between two solutions says how wrong they are.
+    waves do not resolve the solution, forward in time by products of functions in space and in time; else by a network that
+    grows, under Gauss-Newton; or on windows in time, one after the other. What lies between two solutions says how wrong they are.
 
     Parameters
     ----------
