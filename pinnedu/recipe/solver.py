@@ -60,7 +60,8 @@ def solve(
 
     First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
     waves do not resolve the solution, forward in time by products of functions in space and in time; else by a network that
-    grows, under Gauss-Newton; or on windows in time, one after the other. What lies between two solutions says how wrong they are.
+    grows, under Gauss-Newton; or on windows in time, one after the other. What lies
+    between two solutions says how wrong they are.
 
     Parameters
     ----------
