@@ -14,6 +14,8 @@ from pinnedu.theory.posedness import amplification, explodes, growth
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Corrected
 from pinnedu.trainers.growing import Continued, GrowingNetwork, Watch, widened
+from pinnedu.trainers.products import Products
+from pinnedu.trainers.spectral import solved_forward
 from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import frequencies, solved_by_waves, waves
 from pinnedu.trainers.weights import weights_of
@@ -23,6 +25,7 @@ __all__ = [
     "Continued",
     "Corrected",
     "GrowingNetwork",
+    "Products",
     "Solver",
     "Watch",
     "amplification",
@@ -37,6 +40,7 @@ __all__ = [
     "rates_of",
     "solve",
     "solved_by_waves",
+    "solved_forward",
     "waves",
     "weights_of",
     "widened",

@@ -24,11 +24,12 @@ from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
+from pinnedu.trainers.spectral import solutions
 from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.trainers.weights import weights_of
 
-INGREDIENTS = ("waves", "spectrum", "search", "weights", "network", "growth", "march", "correction")
+INGREDIENTS = ("waves", "spectrum", "search", "weights", "products", "network", "growth", "march", "correction")
 FIRST, MOST = 64, 3000  # waves
 SEARCH = 0.2  # of the time, at most, for the frequencies of a number of waves
 LOST = 8e3  # an amplification above this means that conditions are missing; growth by any e^t shows at most 5e3
@@ -40,7 +41,7 @@ BAD = 0.02  # above this nothing is solved
 HEAD = """from dataclasses import replace
 
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
-from pinnedu.recipe import Continued, frequencies, solved_by_waves, widened, window, without
+from pinnedu.recipe import Continued, frequencies, solved_by_waves, solved_forward, widened, window, without
 from pinnedu.trainers.composite import Piecewise
 
 """
@@ -58,8 +59,9 @@ def solve(
     """Solve a problem and say how wrong the solution may be: nothing has to be chosen.
 
     First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
-    waves do not resolve the solution, by a network that grows, under Gauss-Newton; or on windows in time, one after the
-    other. What lies between two solutions says how wrong they are.
+    waves do not resolve the solution, forward in time by products of functions in space and in time; else by a network that
+    grows, under Gauss-Newton; or on windows in time, one after the other. What lies
+    between two solutions says how wrong they are.
 
     Parameters
     ----------
@@ -117,6 +119,7 @@ class Candidate:
     code: str
     run: Fit | None = None
     waves: bool = False
+    forward: bool = False
 
 
 class Solver:
@@ -155,6 +158,8 @@ class Solver:
         self.start, self.spectral = start or (self.rates, FIRST), False
         self.net: GrowingNetwork | None = None
         self.follows = bool(self.time) and not self.linear
+        # Forward in time by products: with one coordinate in space, or none.
+        self.goes = bool(self.time) and problem.domain.dim < 3 and not self.explodes and self.does("products")
         self.followed: Candidate | None = None
         self.jumps = 0.0
 
@@ -164,10 +169,14 @@ class Solver:
     def solve(self) -> Fit:
         """All stages, one after the other, as long as there is time."""
         if self.does("waves"):
-            self.by_waves(until=0.6 if self.linear or self.window else 0.25)
+            self.by_waves(until=0.6 if self.linear or self.window else 0.08 if self.goes else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
             there = amplification(self.problem, self.periodic, self.sample, self.best.model)
             self.amplified = min(self.amplified, there)
+        if self.goes and not self.estimate < FAIR and self.amplified < LOST:
+            self.by_products(until=0.95)
+            if self.does("waves") and not self.linear and not self.estimate < FAIR:
+                self.by_waves(until=self.clock.used + 0.17)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
         self.follow()
@@ -180,7 +189,7 @@ class Solver:
             end = 1.0 - FOLLOWED if self.follows else 1.0
             self.by_network(until=0.8 if self.follows else 0.75)
             assert self.best is not None
-            if self.best.waves or self.does("correction"):
+            if not self.best.forward and (self.best.waves or self.does("correction")):
                 self.by_waves(until=end, base=None if self.best.waves else self.best)
             self.by_network(until=end)
             self.follow()
@@ -301,6 +310,14 @@ class Solver:
 
     # --- windows in time
 
+    def by_products(self, until: float) -> None:
+        """Forward in time by products of functions in space and in time, ever more exactly."""
+        for tolerance, model in solutions(self.problem, self.time, self.periodic, self.clock, until):
+            code = f"model = solved_forward(problem, {self.time!r}, {self.periodic}, {tolerance:.3g})\n"
+            self.take(self.candidate(model, self.problem, code, forward=True))
+            if self.estimate < self.good:
+                break
+
     def follow(self) -> None:
         """See whether the equations lead where the solution goes: from its own values, on windows in time.
 
@@ -310,7 +327,7 @@ class Solver:
         best, limit, jumps = self.best, self.clock.used + FOLLOWED, 0.0
         if best is self.followed:  # seen before, but more was tried since
             self.estimate = max(self.estimate, self.jumps)
-        if not self.follows or best is None or best is self.followed or not self.estimate < 10 * BAD:
+        if not self.follows or best is None or best.forward or best is self.followed or not self.estimate < 10 * BAD:
             return
         low, high = self.given.domain.bounds[self.time]
         left = [(low + (high - low) * k / 4, low + (high - low) * (k + 1) / 4) for k in (3, 2, 1, 0)]

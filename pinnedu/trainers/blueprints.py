@@ -13,6 +13,7 @@ from pinnedu.models import ACTIVATIONS, MLP, FactorizedLinear, ModifiedMLP
 from pinnedu.networks import Networks
 from pinnedu.problem import Problem
 from pinnedu.trainers.composite import Corrected, Piecewise
+from pinnedu.trainers.products import Products
 
 Blueprint = dict[str, Any]
 NETWORKS: dict[str, type[MLP]] = {"MLP": MLP, "ModifiedMLP": ModifiedMLP}
@@ -29,6 +30,9 @@ def blueprint(model: nn.Module) -> Blueprint | None:
     if isinstance(model, Piecewise):
         parts = [blueprint(piece) for piece in model.models]
         return {"network": "Piecewise", "axis": model.axis, "starts": model.starts, "parts": parts} if all(parts) else None
+    if isinstance(model, Products):
+        shapes = [list(coefficients.shape) for coefficients in model.coefficients]
+        return {"network": "Products", "time": model.time, "periodic": model.periodic, "edges": model.edges, "shapes": shapes}
     if type(model) not in NETWORKS.values():
         return None
     assert isinstance(model, MLP)
@@ -55,6 +59,11 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     if plan["network"] == "Networks":
         parts: dict[str, Any] = {name: built(part, problem) for name, part in plan["networks"].items()}
         return Networks(problem, **parts)
+    if plan["network"] == "Products":
+        model = Products(problem.domain, plan["time"], len(problem.fields), plan["periodic"])
+        for (start, end), shape in zip(plan["edges"], plan["shapes"], strict=True):
+            model.append(start, end, torch.zeros(shape, dtype=torch.float64))
+        return model
     if "parts" in plan:
         pieces = [built(part, problem) for part in plan["parts"]]
         assert all(piece is not None for piece in pieces)

@@ -132,7 +132,9 @@ def linearized(
 
 
 def derivatives(model: nn.Module, points: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
-    """What an engine gives, without graph: of waves by their symbols, of other models by Taylor mode."""
+    """What an engine gives, without graph: of waves by their symbols, of other models by Taylor mode, unless they know."""
+    if (own := getattr(model, "derivatives", None)) is not None:  # it knows them
+        return dict(own(points, requests))
     if isinstance(model, Corrected):
         parts = [derivatives(part, points, requests) for part in (model.base, model.correction)]
         return {request: parts[0][request] + parts[1][request] for request in requests}
