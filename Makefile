@@ -18,8 +18,9 @@ TOOLS     := $(BIN)/python book/_tools
 
 # So two run at a time, and two tests.
 WORKERS ?= 2
-# The plugin of the notebooks costs each worker as much to load as torch does: only they get it.
-NBVAL   := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
+# The plugin of the notebooks costs each worker as much to load as torch does: only they get it. Without its bytecode each
+# process compiles the package and the tests anew.
+NBVAL   := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
 PYTEST  := $(NBVAL) -p no:nbval
 
 say = @printf '\n==> %s\n' $(1)
