@@ -90,7 +90,7 @@ def legible(figure: Figure) -> Iterator[None]:
     """Raise lettering that is too small for a page, and lay the figure out: once, for the layout costs more than the drawing."""
     engine = figure.get_layout_engine()
     _lay_out(figure)  # makes the labels of ticks, too
-    small = [text for text in _texts(figure) if text.get_fontsize() < SMALLEST]
+    small = [text for text in _texts(figure) if float(text.get_fontsize()) < SMALLEST]
     for text in small:
         text.set_fontsize(SMALLEST)
     if small:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from pinnedu import Box, Problem, plots
 from pinnedu.trainers import Fit, Status
@@ -264,3 +266,27 @@ def test_labels_need_lines_that_have_one():
     axes.plot([0, 1], [0, 1])
     with pytest.raises(ValueError, match="found no line with a label"):
         plots.label_lines(axes)
+
+
+def test_a_figure_is_laid_out_and_drawn_once(monkeypatch):
+    """The layout is the dearest part of a picture; afterwards the figure is as it was, for what is added later."""
+    counted = {"layout": 0, "draw": 0}
+
+    def counting(name, call):
+        def wrapped(*arguments, **options):
+            counted[name] += 1
+            return call(*arguments, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(ConstrainedLayoutEngine, "execute", counting("layout", ConstrainedLayoutEngine.execute))
+    monkeypatch.setattr(Figure, "draw", counting("draw", Figure.draw))
+    with plots.style():
+        figure, axes = plt.subplots()
+        image = axes.imshow([[0, 1], [2, 3]])
+        figure.colorbar(image)
+        engine = figure.get_layout_engine()
+        plots.to_png(figure)
+    assert counted == {"layout": 1, "draw": 1}
+    assert figure.get_layout_engine() is engine
+    plt.close(figure)
