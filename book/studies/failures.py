@@ -113,7 +113,7 @@ CLAIMS = [
 
 study = Study(
     run,
-    grid=grid(seeds=range(3)),
+    grid=grid(seeds=range(5)),
     claims=CLAIMS,
     cheap={"beta": 10, "points": "enough", "dtype": "float64", "rule": "published", "seed": 0},
     agree={"start": 1e-6},

@@ -75,7 +75,7 @@ study = Study(
     run,
     grid=[
         {"problem": problem, "optimizer": optimizer, "seed": seed}
-        for seed in range(3)
+        for seed in range(5)
         for problem in PROBLEMS
         for optimizer in PLANS
     ],
