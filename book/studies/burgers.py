@@ -108,7 +108,7 @@ study = Study(
     run,
     grid=[
         {"conditions": conditions, "points": points, "count": count, "seed": seed}
-        for seed in range(3)
+        for seed in range(5)
         for conditions in ("built in", "learned")
         for points in ("uniform", "adaptive")
         for count in ("few", "many")
