@@ -18,7 +18,10 @@ TOOLS     := $(BIN)/python book/_tools
 
 # So two run at a time, and two tests.
 WORKERS ?= 2
-PYTEST  := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
+# The plugin of the notebooks costs each worker as much to load as torch does: only they get it. Without its bytecode each
+# process compiles the package and the tests anew.
+NBVAL   := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadscope
+PYTEST  := $(NBVAL) -p no:nbval
 
 say = @printf '\n==> %s\n' $(1)
 
@@ -86,7 +89,7 @@ pages: $(READY)
 notebooks: $(READY)
 	$(call say,"Every chapter again: are its printed numbers still true?")
 	@chapters=$$($(TOOLS)/chapters.py) && \
-	  $(NOTEBOOKS) $(PYTEST) --nbval --nbval-current-env -W default \
+	  $(NOTEBOOKS) $(NBVAL) --nbval --nbval-current-env -W default \
 	  --nbval-sanitize-with tests/book/nbval.ini $$chapters
 
 EXAMPLES ?= 2000

@@ -359,7 +359,8 @@ def _check_constant(item: Any, like: Tensor) -> None:
     if item.ndim == like.ndim > 0 and len(item) == len(like) > 1:
         raise ValueError(
             "An expression cannot be differentiated where it holds values that are not known as a function of the "
-            "coordinates: make them of the coordinates by torch functions, or write the derivative out."
+            "coordinates: make them of the coordinates by torch functions, write the derivative out, or, where torch.where "
+            "chooses between numbers, as between two materials, give each side a field of its own: a jump has no derivative."
         )
 
 

@@ -104,7 +104,7 @@ def legible(figure: Figure) -> Iterator[None]:
 def _lay_out(figure: Figure) -> None:
     """Place the axes; a figure without a layout is drawn, which makes the labels of its ticks as well."""
     engine = figure.get_layout_engine()
-    if engine is None:
+    if engine is None or not figure.axes:  # it would warn of nothing to place
         figure.draw_without_rendering()
     else:
         engine.execute(figure)

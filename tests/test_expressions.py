@@ -271,7 +271,7 @@ def test_a_change_in_place():
         (lambda u: torch.cumsum(u, 0).x, "An expression with 'cumsum' cannot be differentiated: write its derivative out"),
         (lambda u: (2 * u).mean().x, "A number that is the same at all points, such as a mean over them, has no derivative"),
         (lambda u: u[::2].x, "does not have one value for each point"),
-        (lambda u, x: (torch.where(x > 0.5, 1.0, 4.0) * u.x).x, "differentiated where it holds values"),  # two materials
+        (lambda u, x: (torch.where(x > 0.5, 1.0, 4.0) * u.x).x, "between two materials, give each side a field of its own"),
         (lambda u, x: changed_in_place(u, x).x, "changed in place cannot be differentiated: choose values by torch.where"),
         (lambda u: u if u else -u, "Boolean value of Tensor with more than one value is ambiguous"),
     ],

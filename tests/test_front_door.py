@@ -60,7 +60,7 @@ from pinnedu import (
 HOME = Path(pinnedu.__file__).parent
 ROUNDS = int(os.environ.get("PINNEDU_FUZZ", "0"))  # `make fuzz` draws so many cases anew; otherwise they are the same ones
 QUICK = settings(
-    max_examples=ROUNDS or 150, derandomize=not ROUNDS, print_blob=bool(ROUNDS), deadline=None, database=None,
+    max_examples=ROUNDS or 60, derandomize=not ROUNDS, print_blob=bool(ROUNDS), deadline=None, database=None,
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -15,12 +16,17 @@ MODULES = {
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(ROOT.rglob("*.py"))
 }
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 # From the bottom up: a room imports from rooms before it only.
 ROOMS = ["domain", "embeddings", "field", "problem", "models", "trainers", "plots", "widgets"]
 
 EXPECTED: set[tuple[str, str]] = set()
+
+
+@cache
+def trees():
+    """The code of every module: read by the process that runs these tests, not by each that collects them."""
+    return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
 def imported(tree):
@@ -35,7 +41,7 @@ def imported(tree):
 def neighbors(name):
     """The modules of the package that a module imports, those for type checkers included."""
     found = set()
-    for module, item in imported(TREES[name]):
+    for module, item in imported(trees()[name]):
         whole = f"{module}.{item}"
         found |= {candidate for candidate in (whole, module) if candidate in MODULES and candidate != "pinnedu"}
         if whole in MODULES and module in found and module != "pinnedu":
@@ -43,24 +49,25 @@ def neighbors(name):
     return found - {name}
 
 
-GRAPH = {name: neighbors(name) for name in MODULES if name != "pinnedu"}
+@cache
+def graph():
+    return {name: neighbors(name) for name in MODULES if name != "pinnedu"}
 
 
-def inside(graph):
+def inside():
     """The graph without packages that only collect what their own modules have."""
-    return {name: {other for other in others if not name.startswith(other + ".")} for name, others in graph.items()}
+    return {name: {other for other in others if not name.startswith(other + ".")} for name, others in graph().items()}
 
 
 def test_no_two_files_import_each_other():
-    graph = inside(GRAPH)
-    pairs = {tuple(sorted((a, b))) for a, others in graph.items() for b in others if a in graph[b]}
+    found = inside()
+    pairs = {tuple(sorted((a, b))) for a, others in found.items() for b in others if a in found[b]}
     assert not pairs, f"circles: {pairs}"
 
 
 def test_there_is_no_circle_of_imports():
-    graph = inside(GRAPH)
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(inside()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
@@ -70,14 +77,14 @@ def test_rooms_are_in_order():
         part = name.removeprefix("pinnedu.").split(".")[0]
         return ROOMS.index(part) if part in ROOMS else None
 
-    for name, others in GRAPH.items():
+    for name, others in graph().items():
         for other in others:
             if room(name) is not None and room(other) is not None:
                 assert room(other) <= room(name), f"{name} imports {other}"
 
 
 def test_no_module_uses_the_private_name_of_another():
-    for name, tree in TREES.items():
+    for name, tree in trees().items():
         aliases = {
             (alias.asname or alias.name)
             for node in ast.walk(tree)

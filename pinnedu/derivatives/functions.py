@@ -35,6 +35,8 @@ def values(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def where(condition: Any, a: Any = None, b: Any = None) -> Jet:
     """Choose between series; what is no jet is the same for all points of its row."""
+    if isinstance(condition, Jet) and isinstance(a, Tensor) and a.dtype == torch.bool:
+        condition, a = a, condition  # as a method: u.where(condition, other)
     if isinstance(condition, Jet) or not (isinstance(a, Jet) or isinstance(b, Jet)):
         raise NoRule("where")
     like: Jet = a if isinstance(a, Jet) else b

@@ -25,7 +25,7 @@ against quadrature and against automatic differentiation of these very losses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -328,9 +328,15 @@ def gram(features: Array, weights: Array) -> Array:
 
 def gauss_legendre(low: float, high: float, points: int) -> tuple[Array, Array]:
     """Nodes and weights of Gauss-Legendre quadrature on (low, high)."""
-    nodes, weights = np.polynomial.legendre.leggauss(points)
+    nodes, weights = _leggauss(points)
     half = (high - low) / 2
     return low + half * (nodes + 1), half * weights
+
+
+@lru_cache(maxsize=32)
+def _leggauss(points: int) -> tuple[Array, Array]:
+    """On (-1, 1). Kept, because numpy finds the eigenvalues of a matrix for it: 2000 nodes take seconds."""
+    return np.polynomial.legendre.leggauss(points)
 
 
 def _cosine(phase: Array, turns: NDArray[np.int64]) -> Array:

@@ -102,7 +102,8 @@ AS_WRITTEN = {
     "modules": lambda h: nn.Sequential(nn.Tanh(), nn.SiLU(), nn.GELU(), nn.Sigmoid(), nn.Softplus(beta=2))(h),
     "gelu by tanh": lambda h: F.gelu(h, approximate="tanh"),
     "select": lambda h: h.select(1, 0).unsqueeze(1) * h,
-    "choices": lambda h: torch.where(h > 1, h**2, torch.where(h < 0.9, 3.0, OTHER * h)) * (h >= 0.8) + (h <= 1.1) * h,
+    "choices": lambda h: torch.where(h > 1, h**2, torch.where(h < 0.9, 3.0, OTHER * h)) * (h >= 0.8) + (h <= 1.1) * h
+    + (h * h).where(h > 1, h**3),
     "equality": lambda h: (h == h) * h + (h != 1.0) * h**2 + h * torch.eq(h, 0.0),
     "comparison functions": lambda h: h * (torch.gt(h, 1) ^ h.ge(0.9)) + h * (torch.lt(h, 1.1) ^ h.le(0.95)) + torch.ne(h, 0) * h,
     "comparisons by their long names": lambda h: h * (torch.greater(h, 1) ^ torch.greater_equal(h, 0.9))

@@ -58,5 +58,5 @@ def test_heat_does_not_flow_backwards(D):
 def test_the_recipe_of_the_talk_learns_it():
     problem = problems.heat()
     model = MLP(problem, hidden=(10, 20))
-    run = fit(model, problem, optimizer=Adam(0.05), steps=500, points=Points(100, 20), seed=0)
+    run = fit(model, problem, optimizer=Adam(0.05), steps=250, points=Points(100, 20), seed=0)
     assert run.error < 0.15

@@ -162,20 +162,20 @@ def test_float32_alone_is_no_illness():
 
 
 def test_what_cannot_be_judged_is_said():
-    assert "three coordinates" in str(diagnose(network(p := poisson_cube(5)), p))
-    assert "not linear" in str(diagnose(network(p := burgers()), p))
+    assert "three coordinates" in str(examine(network(p := poisson_cube(5)), p))
+    assert "not linear" in str(examine(network(p := burgers()), p))
     solid = heat_multiscale()
     assert "too coarse to say" in str(diagnose(network(solid, (20,)), solid, Points(200, 20)))
     hard = HardConstraint(network(p := rod()), p, u=lambda u, x, t: torch.sin(x) + t * x * (pi - x) * u)
-    assert "built into the model" in str(diagnose(hard, rod(conditions={})))
-    assert not diagnose(hard, rod(conditions={})).findings
+    assert "built into the model" in str(found := examine(hard, rod(conditions={})))
+    assert not found.findings
 
 
 def test_a_periodic_model_needs_no_condition():
     problem = Problem(Box(x=(0, 2 * pi), t=(0, 1)), {"a": lambda u: u.t + u.x}, SINE)
     model = network(problem, embedding=PeriodicEmbedding(problem.domain, x=1))
-    assert "ill-posed" not in {finding.cause for finding in diagnose(model, problem).findings}
-    assert diagnose(network(problem), problem).cause == "ill-posed"  # the condition is missing for any other
+    assert "ill-posed" not in {finding.cause for finding in examine(model, problem).findings}
+    assert examine(network(problem), problem).cause == "ill-posed"  # the condition is missing for any other
 
 
 def test_a_trained_model_that_fits_its_points_is_told():
@@ -190,7 +190,7 @@ def test_the_model_stays_as_it_is():
     problem = beam(lambda x: 300 + 0 * x, lambda u: u - 350)
     model = network(problem)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    diagnose(model, problem)
+    examine(model, problem)
     assert before.keys() == model.state_dict().keys()
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
@@ -231,7 +231,7 @@ def test_turns_are_counted():
 
 
 def test_a_diagnosis_is_drawn():
-    found = diagnose(network(p := heat()), p)
+    found = examine(network(p := heat()), p)
     assert isinstance(found, Diagnosis)
     assert len(found.plot().axes) == 2
     with pytest.raises(ValueError, match="forecast"):

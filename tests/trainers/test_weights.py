@@ -252,10 +252,10 @@ def test_the_guide_in_small():
     error = {}
     for kind in (MLP, ModifiedMLP):
         error[kind] = fit(
-            kind(problem, (24, 24, 24)), problem, optimizer=Adam(1e-2), steps=400, points=Points(128, 16), seed=0
+            kind(problem, (24, 24, 24)), problem, optimizer=Adam(1e-2), steps=240, points=Points(128, 16), seed=0
         ).error
     second = fit(
-        MLP(problem, (24, 24, 24)), problem, optimizer=GaussNewton(momentum=0.9), steps=40,
+        MLP(problem, (24, 24, 24)), problem, optimizer=GaussNewton(momentum=0.9), steps=25,
         points=Points(400, 50, "sobol", resample=1), seed=0,
     )  # fmt: skip
     assert error[ModifiedMLP] < 0.8 * error[MLP]

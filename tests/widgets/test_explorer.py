@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from functools import cache
 
 import matplotlib as mpl
 import pytest
@@ -18,6 +19,7 @@ from pinnedu.widgets.explorer import LARGEST
 def draw(value):
     figure, axes = plt.subplots(figsize=(3, 2))
     axes.plot([0, 1], [0, float(value)])
+    axes.set(xticks=[0, 1], ylim=(0, 12), yticks=[0, 12])  # most of the time goes into letters
     return figure
 
 
@@ -25,12 +27,18 @@ def player(values=(1, 2, 4), **changes):
     return explore(draw, values, **{"label": "slope", "alt": "A line of slope {}.", **changes})
 
 
+@cache
+def page(kind="svg"):
+    """The player that most tests look at, drawn once; the second of three values is seen."""
+    return player(start=1, caption="Steeper & steeper", kind=kind)._repr_html_()
+
+
 def images(html):
     return re.findall(r'<img src="data:([^;]+);base64,([^"]+)" alt="([^"]+)" data-shown="([^"]+)"( hidden)?', html)
 
 
 def test_there_is_a_frame_for_each_value_and_one_is_seen():
-    html = player(start=1, caption="Steeper & steeper")._repr_html_()
+    html = page()
     frames = images(html)
     assert [shown for _, _, _, shown, _ in frames] == ["2", "1", "4"], "the first to be seen, then the others"
     assert [alt for _, _, alt, _, _ in frames] == ["A line of slope 2.", "A line of slope 1.", "A line of slope 4."]
@@ -58,26 +66,26 @@ def test_a_frame_says_where_its_panels_end(kind, panels):
 
 
 def test_without_scripts_one_picture_is_left():
-    html = re.sub(r"<script.*?</script>", "", player(start=1)._repr_html_(), flags=re.S)
+    html = re.sub(r"<script.*?</script>", "", page(), flags=re.S)
     assert [shown for *_, shown, _ in images(html)] == ["2"]
     assert "<input" not in html
 
 
 def test_the_control_has_a_name():
-    html = player()._repr_html_()
+    html = page()
     name = re.search(r'<input type="range" id="([^"]+)"', html).group(1)
     assert f'<label for="{name}">slope</label>' in html
     assert f'<output for="{name}"' in html
 
 
 def test_each_value_has_a_tick():
-    html = player()._repr_html_()
+    html = page()
     (ticks,) = re.findall(r'list="([^"]+)"', html)
     assert re.search(rf'<datalist id="{ticks}">(<option value="\d"></option>){{3}}</datalist>', html)
 
 
 def test_a_frame_takes_as_much_room_as_it_was_drawn_for():
-    assert html_widths(player(kind="png")._repr_html_()) == {"288"}, "3 inches at 96 pixels"
+    assert html_widths(page("png")) == {"288"}, "3 inches at 96 pixels"
 
 
 def html_widths(html):
@@ -86,20 +94,20 @@ def html_widths(html):
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
 def test_the_bytes_are_the_same_each_time(kind):
-    assert player(kind=kind)._repr_html_() == player(kind=kind)._repr_html_()
+    assert player((1, 2), kind=kind)._repr_html_() == player((1, 2), kind=kind)._repr_html_()
 
 
 def test_different_players_have_different_names():
     name = re.compile(r'id="(explorer-[0-9a-f]{8})"')
-    assert name.search(player()._repr_html_()).group(1) != name.search(player(label="rise")._repr_html_()).group(1)
+    assert name.search(page()).group(1) != name.search(player(label="rise")._repr_html_()).group(1)
 
 
 def test_frames_are_opaque():
-    (kind, data, *_), *_ = images(player(kind="png")._repr_html_())
+    (kind, data, *_), *_ = images(page("png"))
     assert kind == "image/png"
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert picture.convert("RGBA").getextrema()[3] == (255, 255)
-    svg = base64.b64decode(images(player()._repr_html_())[0][1]).decode()
+    svg = base64.b64decode(images(page())[0][1]).decode()
     assert "fill: #ffffff" in svg
     assert "<text" in svg, "letters stay letters, which is small"
 
@@ -119,7 +127,7 @@ def test_texts_cannot_break_out():
 
 
 def test_nothing_remote():
-    assert not re.search(r"https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", player()._repr_html_()))
+    assert not re.search(r"https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", page()))
 
 
 @pytest.mark.parametrize(
@@ -149,13 +157,13 @@ def test_a_player_that_is_too_large_is_refused():
         return figure
 
     with pytest.raises(ValueError, match=r"would have [\d.]+ MB and may have 1: use fewer frames"):
-        explore(crowded, (1.1, 2.2, 3.3), label="x", alt="dots")
-    assert len(player(range(2, 12))._repr_html_()) < LARGEST / 3
+        explore(crowded, (1.1, 2.2), label="x", alt="dots")
+    assert len(player(range(2, 5))._repr_html_()) < LARGEST / 10
 
 
 @pytest.mark.parametrize(
     ("values", "changes", "between"),
-    [((1, 2, 4), {}, 3), ((0.0, 1.0), {}, 0.5), ((0.1, 10.0), {"log": True}, 1.0), (("1", "2"), {}, "2")],
+    [((1, 4), {}, 3), ((0.0, 1.0), {}, 0.5), ((0.1, 10.0), {"log": True}, 1.0), (("1", "2"), {}, "2")],
 )
 def test_live_it_draws_at_any_value(values, changes, between):
     slider, said, picture = player(values, **changes).live().children

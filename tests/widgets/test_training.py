@@ -7,9 +7,11 @@ import time
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from pinnedu import MLP, Adam, GaussNewton, Points, fit
+from pinnedu import MLP, Adam, GaussNewton, Points, fit, plots
 from pinnedu.widgets import TrainingPanel
+from pinnedu.widgets.explorer import to_bytes
 
 
 @pytest.fixture
@@ -23,7 +25,17 @@ def panel(decay):
 
     yield make
     for one in made:
+        one._view = {}  # nobody looks any more
         one.reset()
+
+
+@pytest.fixture
+def blank(monkeypatch):
+    """Pictures are counted and not drawn: most of what a panel does shows in its buttons and its status."""
+    drawn, empty = [], to_bytes(Figure(figsize=(1, 1)), "png", 96)
+    monkeypatch.setattr(TrainingPanel, "figure", lambda self: drawn.append(self.taken))
+    monkeypatch.setattr("pinnedu.widgets.training.to_bytes", lambda *picture: empty)
+    return drawn
 
 
 def test_start_pause_and_on(panel):
@@ -78,6 +90,7 @@ def test_reset_begins_again(panel):
     assert not [thread for thread in threading.enumerate() if thread.name == "pinnedu training"]
 
 
+@pytest.mark.usefixtures("blank")
 def test_the_given_model_is_left_alone(decay):
     model = MLP(decay, hidden=(4,))
     before = [weight.clone() for weight in model.parameters()]
@@ -86,7 +99,7 @@ def test_the_given_model_is_left_alone(decay):
 
 
 def test_buttons_and_controls(panel):
-    one = panel(steps=100)
+    one = panel(steps=30)
     one.live()
     view = one._view
     assert list(view["buttons"]) == ["start", "pause", "step", "reset"]
@@ -110,6 +123,7 @@ def test_buttons_and_controls(panel):
     assert "steps done" in view["status"].value or "after step" in view["status"].value
 
 
+@pytest.mark.usefixtures("blank")
 def test_the_rate_is_a_control(panel):
     one = panel()
     one.live()
@@ -118,6 +132,7 @@ def test_the_rate_is_a_control(panel):
     assert one.optimizer == Adam(0.1)
 
 
+@pytest.mark.usefixtures("blank")
 @pytest.mark.parametrize("rate", [1e-7, 0.05, 1e9])
 def test_any_rate_is_shown_and_a_slider_that_rounds_it_changes_nothing(panel, rate):
     mine = Adam(rate)
@@ -131,6 +146,7 @@ def test_any_rate_is_shown_and_a_slider_that_rounds_it_changes_nothing(panel, ra
     assert one.optimizer is mine
 
 
+@pytest.mark.usefixtures("blank")
 def test_only_buttons_that_would_do_something_can_be_pressed(panel):
     one = panel(steps=100_000)
     one.live()
@@ -154,9 +170,10 @@ def test_only_buttons_that_would_do_something_can_be_pressed(panel):
     assert off() == ["start", "pause", "step"]
 
 
-def test_the_status_moves_while_it_trains_and_the_error_is_drawn(panel, monkeypatch):
+def test_the_status_moves_while_it_trains_and_the_error_is_drawn(panel, blank, monkeypatch):
     monkeypatch.setattr("pinnedu.widgets.training.PICTURE_SECONDS", 0.0)
     monkeypatch.setattr("pinnedu.widgets.training.SHARE", 0)
+    monkeypatch.setattr("pinnedu.widgets.training.STATUS_SECONDS", 0.0)
     one = panel(steps=7)
     one.live()
     said = []
@@ -166,9 +183,11 @@ def test_the_status_moves_while_it_trains_and_the_error_is_drawn(panel, monkeypa
     one._thread.join()
     assert sum("training" in words for words in said) > 3
     assert [step for step, _ in one.errors][:3] == [1, 2, 3]
+    assert blank == [0, 1, 2, 3, 4, 5, 6, 7, 7], "a picture at first, with each step and at the end"
     assert one.errors[-1][1] == pytest.approx(one.run.error)
 
 
+@pytest.mark.usefixtures("blank")
 def test_controls_that_nobody_touched_change_nothing(panel):
     mine = Adam(0.01, betas=(0.8, 0.9))
     one = panel(mine)
@@ -177,6 +196,7 @@ def test_controls_that_nobody_touched_change_nothing(panel):
     assert one.optimizer is mine
 
 
+@pytest.mark.usefixtures("blank")
 def test_an_error_in_the_thread_is_told(panel):
     one = panel("no optimizer")
     one.live()
@@ -185,6 +205,7 @@ def test_an_error_in_the_thread_is_told(panel):
     assert "ValueError" in one._view["status"].value
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_loss_that_is_no_number_ends_the_run(decay):
     model = MLP(decay, hidden=(4,))
     one = TrainingPanel(decay, model, torch.optim.SGD, points=Points(20, 1))
@@ -197,8 +218,9 @@ def test_a_loss_that_is_no_number_ends_the_run(decay):
     assert "Step" in one._view["status"].value
 
 
-def test_the_page_shows_a_recorded_run_and_how_to_train(panel):
+def test_the_page_shows_a_recorded_run_and_how_to_train(panel, monkeypatch):
     one = panel()
+    monkeypatch.setattr(plots, "WIDTH", 3.0)
     assert "Nothing is recorded yet" in one._repr_html_()
     html = one.record(40, frames=2)._repr_html_()
     assert html.count("<img") == 2
@@ -209,6 +231,7 @@ def test_the_page_shows_a_recorded_run_and_how_to_train(panel):
     assert html == one.record(40, frames=2)._repr_html_(), "the same bytes each time"
 
 
+@pytest.mark.usefixtures("blank")
 def test_bad_input(decay, panel):
     with pytest.raises(ValueError, match="needs a Problem and a torch.nn.Module, in this order"):
         TrainingPanel(MLP(decay), decay, Adam(0.1))
