@@ -34,11 +34,11 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from problems import ALL, CASES, TUNING  # noqa: E402
-from settings import Settings, kept, settings_of  # noqa: E402
+from settings import DRAWN, Settings, kept, settings_of  # noqa: E402
 from systems import ENTRIES, Entry  # noqa: E402
 
 Record = dict[str, Any]
-SECONDS, SEEDS = 60.0, (0, 1, 2, 3, 4)
+SECONDS, SEEDS = 30.0, (0, 1, 2, 3, 4)
 APART = 0.1  # seconds of the processor may differ by this share from those that passed
 SHORT = 1.0  # seconds of training of which no share is measured
 ATTEMPTS = 3
@@ -356,7 +356,7 @@ def cost(systems: Sequence[str], seconds: float = SECONDS, start_up: float = 15.
     ]
     tuning = [
         job
-        for job in jobs_of_tuning(systems, list(TUNING), range(7))
+        for job in jobs_of_tuning(systems, list(TUNING), range(DRAWN))
         if job.problem not in ENTRIES[job.system].impossible
     ]
     hours = {
@@ -371,7 +371,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--systems", nargs="*", default=list(ENTRIES), choices=list(ENTRIES), metavar="SYSTEM")
     parser.add_argument("--problems", nargs="*", choices=list(ALL), metavar="PROBLEM")
     parser.add_argument("--seeds", nargs="*", type=int)
-    parser.add_argument("--settings", nargs="*", type=int, help="which of the seven, 0 to 6, while tuning")
+    parser.add_argument("--settings", nargs="*", type=int, help="which of them, from 0 on, while tuning")
     parser.add_argument("--tuning", nargs="*", choices=list(TUNING), metavar="PROBLEM")
     parser.add_argument("--seconds", type=float, help="of training in a run")
     parser.add_argument("--results", type=Path, default=HERE / "mine", help="folder of the results")
@@ -392,7 +392,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     quick = options.quick
     options.seconds = options.seconds or (QUICK["seconds"] if quick else SECONDS)
     options.seeds = options.seeds if options.seeds is not None else list(QUICK["seeds"] if quick else SEEDS)
-    options.settings = options.settings or list(QUICK["settings"] if quick else range(7))
+    options.settings = options.settings or list(QUICK["settings"] if quick else range(DRAWN))
     options.problems = options.problems or list(QUICK["problems"] if quick else CASES)
     options.tuning = options.tuning or list(QUICK["tuning"] if quick else TUNING)
     options.grace = QUICK["grace"] if quick else GRACE

@@ -212,7 +212,7 @@ def markdown(made: dict[str, Rows]) -> str:
 
 
 def markdown_of_tuning(tuning: dict[str, Any]) -> str:
-    """The seven settings of each system, what each cost it on fresh points, and which one was frozen."""
+    """The settings of each system, what each cost it on fresh points, and which one was frozen."""
     out = []
     for system, found in tuning.items():
         out += [
