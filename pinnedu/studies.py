@@ -13,8 +13,10 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -167,13 +169,22 @@ def open_study(name: str) -> Study:
     raise ValueError(f"There is no study {shown(name)}: put the folder `studies` beside the notebook.")
 
 
+class _FromText(SourceFileLoader):
+    """Reads a module from its text each time: kept bytecode takes a change within the same second for none."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile what the file says now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def load(path: Path | str) -> Study:
     """Read the file of a study."""
-    spec = spec_from_file_location(f"study_{Path(path).stem}", path)
+    name = f"study_{Path(path).stem}"
+    spec = spec_from_file_location(name, path, loader=_FromText(name, str(path)))
     assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
-    # From its text: kept bytecode takes a change within the same second for none.
-    exec(compile(Path(path).read_bytes(), str(path), "exec"), module.__dict__)
+    spec.loader.exec_module(module)
     study = getattr(module, "study", None)
     require(isinstance(study, Study), f"`study` in {Path(path).name}", "a Study", study)
     assert isinstance(study, Study)
