@@ -139,9 +139,9 @@ def test_heat_runs_from_top_to_bottom_and_its_panel_trains(lab):
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     # The kernel answers a click after the cells that wait, so the panel has trained when all have run.
     page.get_by_role("button", name="start", exact=True).click(timeout=LONGEST * 1000)
-    status = page.locator(".widget-label", has_text="Step 200")
+    # Its last step is shown a moment before it says that it has ended.
+    status = page.locator(".widget-label", has_text=re.compile("Step 200.*steps done"))
     status.wait_for(timeout=LONGEST * 1000)
-    assert "steps done" in status.inner_text()
     page.keyboard.press("Control+s")
     page.wait_for_timeout(3000)
     ran = nbformat.read(path, as_version=4)
