@@ -177,7 +177,7 @@ def problem_of(name: str, seed: int = 0) -> Problem:
 
 
 def wake(points: Array, velocities: Array) -> Problem:
-    """The wake without a stream function, which the rules give to nobody."""
+    """The wake without a stream function, which the rules give to nobody; whole, for its lines are counted."""
     from pinnedu import Box, Observed, Problem
 
     return Problem(
