@@ -90,9 +90,11 @@ class Expression:
             ) from None
         if isinstance(jet, Jet):
             return jet.derivative(what)
-        if self._points is not None and jet.ndim == 0:
-            raise ValueError("A number that is the same at all points, such as a mean over them, has no derivative.")
-        return torch.zeros_like(jet)
+        if self._points is None:
+            return torch.zeros_like(jet)
+        if jet.ndim:
+            raise ValueError(UNKNOWN)
+        raise ValueError("A number that is the same at all points, such as a mean over them, has no derivative.")
 
     def _derivative(self, what: Order | Laplacian) -> Tensor:
         if isinstance(what, Laplacian):
@@ -345,23 +347,34 @@ def _remember(function: Any, args: Any, kwargs: Any, result: Any, quantities: Se
 
 def _apply(function: Any, args: Any, kwargs: Any, plan: Plan) -> Any:
     """Apply a function to series."""
-    series, named = _over(lambda item: item._source()(plan) if isinstance(item, Expression) else item, (args, kwargs))
-    result = function(*series, **named)
-    if isinstance(result, Jet) and getattr(function, "__name__", "") not in ("linear", "matmul", "mm"):
-        _over(partial(_check_constant, like=result.value), (args, kwargs))
+    name = getattr(function, "__name__", "")
+    varying: list[Any] = []  # what may differ from point to point
+
+    def series(item: Any) -> Any:
+        if not isinstance(item, Expression):
+            varying.append(item)
+            return item
+        made = item._source()(plan)
+        if item._points is not None:
+            varying.append(made)
+        return made
+
+    result = function(*_over(series, args), **_over(series, kwargs))
+    if isinstance(result, Jet) and name not in ("linear", "matmul", "mm"):
+        masks = name in ("where", "getitem")  # what is true or false there chooses, and is no number
+        for item in varying:
+            _check_constant(item, result.value, masks)
+        if name == "where" and len(plan.indices) > 1 and all(c is None for c in result.coefficients[1:]):
+            raise ValueError(UNKNOWN)  # a choice between numbers
     return result
 
 
-def _check_constant(item: Any, like: Tensor) -> None:
+def _check_constant(item: Any, like: Tensor, masks: bool) -> None:
     """Raise ValueError for a tensor with a row for every point: its derivatives by the coordinates are unknown."""
-    if not isinstance(item, Tensor) or isinstance(item, nn.Parameter) or not item.is_floating_point():
+    if not isinstance(item, Tensor) or isinstance(item, nn.Parameter) or (masks and item.dtype == torch.bool):
         return
     if item.ndim == like.ndim > 0 and len(item) == len(like) > 1:
-        raise ValueError(
-            "An expression cannot be differentiated where it holds values that are not known as a function of the "
-            "coordinates: make them of the coordinates by torch functions, write the derivative out, or, where torch.where "
-            "chooses between numbers, as between two materials, give each side a field of its own: a jump has no derivative."
-        )
+        raise ValueError(UNKNOWN)
 
 
 def _over(function: Callable[[Any], Any], item: Any) -> Any:
@@ -421,6 +434,12 @@ def _splits(name: str, names: Sequence[str]) -> list[list[str]]:
         return [[]]
     return [[first, *rest] for first in names if name.startswith(first) for rest in _splits(name[len(first) :], names)]
 
+
+UNKNOWN = (
+    "An expression cannot be differentiated where it holds values that are not known as a function of the coordinates: make "
+    "them of the coordinates by torch functions, write the derivative out, or, where they jump from one number to another, as "
+    "between two materials, give each side a field of its own: a jump has no derivative."
+)
 
 NOT_OF_TENSORS = ("t", "T", "H", "mT", "mH", "grad", "data")
 """Attributes of tensors that are rather a mistaken derivative, or go around the gradient."""

@@ -281,6 +281,43 @@ def test_what_cannot_be_done_is_said(equation, message):
         evaluated(equation)
 
 
+@pytest.mark.parametrize(
+    "coefficient",
+    [
+        lambda x: torch.where(x > 0.5, 1, 4),
+        lambda x: torch.where(x > 0.5, torch.ones_like(x), 4 * torch.ones_like(x)),
+        lambda x: torch.where(x > 0.5, 1.0, torch.full_like(x, 4.0)),
+        lambda x: torch.where(x > 0.5, 1j, 2j),
+        lambda x: 1 + 3 * (x < 0.5),
+        lambda x: (x > 0.2) & (x < 0.4),
+        lambda x: (x < 0.5).long(),
+        lambda x: (x < 0.5).to(x.dtype),
+        lambda x: torch.tensor([1.0, 4.0], dtype=torch.float64)[(x > 0.5).long()],
+        lambda x: 2.5 + 1.5 * torch.sign(x - 0.5),
+        lambda x: 1 + torch.floor(2 * x),
+        lambda x: x.detach(),
+    ],
+)
+def test_a_jump_is_never_differentiated_silently(coefficient):
+    with pytest.raises(ValueError, match="give each side a field of its own: a jump has no derivative"):
+        evaluated(lambda u, x: (coefficient(x) * u.x).x)
+    assert evaluated(lambda u, x: coefficient(x) * u.x).abs().max() > 0  # not differentiated it is a number as others are
+
+
+@pytest.mark.parametrize(
+    ("coefficient", "slope"),
+    [
+        (lambda x: 3 * torch.ones_like(x) + torch.zeros_like(x), 0.0),
+        (lambda x: torch.full_like(x, 2.0) * x, 2.0),
+        (lambda x: torch.where(x > 0.5, x, 0.5), (POINTS[:, 0] > 0.5).double()),
+        (lambda x: torch.where(x > 0.5, x * torch.ones_like(x), 0.5), (POINTS[:, 0] > 0.5).double()),
+    ],
+)
+def test_what_does_not_jump_is_differentiated(coefficient, slope):
+    difference = evaluated(lambda u, x: (coefficient(x) * u).x - coefficient(x) * u.x)
+    assert torch.allclose(difference, slope * VALUES[:, 0], rtol=1e-13)
+
+
 def test_a_network_of_the_coordinates_as_a_coefficient():
     def equation(u, points):
         return (NETWORK(points)[:, 0] * u.x).x

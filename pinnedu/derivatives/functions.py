@@ -33,6 +33,15 @@ def values(function: Callable[..., Any]) -> Callable[..., Any]:
     return apply
 
 
+def number(function: Callable[..., Tensor]) -> Callable[..., Jet]:
+    """What is the same number at all points: every coefficient but the first is zero."""
+
+    def apply(v: Jet, *args: Any, **kwargs: Any) -> Jet:
+        return v.new([function(v.value, *args, **kwargs), *[None] * len(v.plan.indices[1:])])
+
+    return apply
+
+
 def where(condition: Any, a: Any = None, b: Any = None) -> Jet:
     """Choose between series; what is no jet is the same for all points of its row."""
     if isinstance(condition, Jet) and isinstance(a, Tensor) and a.dtype == torch.bool:

@@ -132,10 +132,10 @@ RULES |= {
     "remainder": f.remainder(torch.remainder), "mod": f.remainder(torch.remainder), "fmod": f.remainder(torch.fmod),
     **{name: f.values(getattr(torch, name)) for name in (
         "gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal", "not_equal", "isfinite", "isnan",
-        "floor", "ceil", "round", "trunc", "sign", "floor_divide", "zeros_like", "ones_like", "full_like",
-        "detach",
+        "floor", "ceil", "round", "trunc", "sign", "floor_divide", "detach",
     )},
     "floordiv": f.values(torch.floor_divide),
+    **{name: f.number(getattr(torch, name)) for name in ("zeros_like", "ones_like", "full_like")},
     "getitem": _at, "sum": _over_entries("sum"), "mean": _over_entries("mean"),
     "size": lambda v, *dim: v.value.size(*dim), "dim": lambda v: v.value.dim(),
     **{name: _each(name) for name in ("reshape", "view", "flatten", "unsqueeze", "squeeze", "transpose", "permute",
