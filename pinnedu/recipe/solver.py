@@ -19,7 +19,7 @@ from pinnedu.problem import Problem
 from pinnedu.progress import Bar
 from pinnedu.recipe import look
 from pinnedu.scales import units_of_fields
-from pinnedu.theory.posedness import amplification, explodes
+from pinnedu.theory.posedness import amplification, amplification_at_start, explodes
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
@@ -149,7 +149,7 @@ class Solver:
             self.size = max(1e-300, max(math.hypot(*unit) for unit in units_of_fields(self.problem).values()))
         # Whether there is one solution, and whether it depends on the data as it should.
         self.window, self.time = window, "" if window else look.forward(problem)
-        self.amplified = amplification(self.problem, self.periodic, self.sample)
+        self.amplified = self.amplification()
         self.explodes = bool(self.time) and explodes(self.problem, self.time, self.sample)
         self.good = GOOD_ENOUGH if window else GOOD
         self.places = problem.domain.evaluation_points(1024)
@@ -163,6 +163,11 @@ class Solver:
         self.followed: Candidate | None = None
         self.jumps = 0.0
 
+    def amplification(self, at: nn.Module | None = None) -> float:
+        """By how much an error of the residuals may be larger in the fields."""
+        start = amplification_at_start(self.problem, self.time, self.periodic, at) if self.time else 0.0
+        return max(start, amplification(self.problem, self.periodic, self.sample, at))
+
     def does(self, ingredient: str) -> bool:
         return ingredient not in self.left_out
 
@@ -171,8 +176,7 @@ class Solver:
         if self.does("waves"):
             self.by_waves(until=0.6 if self.linear or self.window else 0.08 if self.goes else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
-            there = amplification(self.problem, self.periodic, self.sample, self.best.model)
-            self.amplified = min(self.amplified, there)
+            self.amplified = min(self.amplified, self.amplification(self.best.model))
         if self.goes and not self.estimate < FAIR and self.amplified < LOST:
             self.by_products(until=0.95)
             if self.does("waves") and not self.linear and not self.estimate < FAIR:

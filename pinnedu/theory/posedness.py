@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from pinnedu.problem import Problem, Sample
+from pinnedu.sampling import Points
+from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import frequencies, linearized, rows, waves
 from pinnedu.trainers.weights import weights_of
 
 SLOW = 4.0  # radians over the length of the domain: where conditions are missing, slow functions show it
 SEEN = 1e-7
 RIPPLE = 1e-6  # the size of a wave that a nonlinear equation takes for a linear one's
+STARTS = (8, 64)  # shares of the time, as one over them
 TURNS = 40  # of a wave that is fast for any domain; and of one four times as fast
 EXPLODES = 20.0  # a wave that grows by e^20 while the problem lasts
 
@@ -42,6 +45,23 @@ def amplification(problem: Problem, periodic: tuple[str, ...], sample: Sample, a
     kept = sizes > SEEN * sizes[0]  # what is a function of its own, beside the others
     smallest = torch.linalg.svdvals(residuals @ (directions[kept] / sizes[kept, None]).T)[-1]
     return 1 / max(float(smallest), 1e-300)
+
+
+def amplification_at_start(problem: Problem, time: str, periodic: tuple[str, ...], at: nn.Module | None = None) -> float:
+    """The larger amplification on the first eighth of the time and on the first 64th; zero where data come later.
+
+    A motion that is fast for the whole time is slow there, so a missing speed at the start is seen: with all conditions at the
+    start an error hardly grows in so short a time, and without one of them it is as large as one likes.
+    """
+    low, high = problem.domain.bounds[time]
+    if any(column[:2] != "n." for condition in problem.conditions.values() for column in condition.columns(problem.domain)):
+        return 0.0
+    found = 0.0
+    for share in STARTS:
+        start = window(problem, time, low, low + (high - low) / share, None)
+        sample = start.sample(Points(256, dict.fromkeys(start.conditions, 256)), generator=torch.Generator().manual_seed(0))
+        found = max(found, amplification(start, periodic, sample, at))
+    return found
 
 
 class _Ripple(nn.Module):

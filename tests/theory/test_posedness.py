@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import pi
 
 import pytest
 import torch
 
-from pinnedu import Box, On, Problem
+from pinnedu import At, Box, On, Problem
 from pinnedu.recipe import forward, looked_at
 from pinnedu.recipe.solver import LOST
-from pinnedu.theory.posedness import amplification, explodes, growth
+from pinnedu.theory.posedness import amplification, amplification_at_start, explodes, growth
 
 RODS = {
     "start": On(t=0, equation=lambda u, x: u - torch.sin(x)),
@@ -64,3 +65,36 @@ def test_the_rate_of_a_wave_is_that_of_theory():
 )
 def test_amplification_tells_whether_there_are_conditions_enough(problem, enough):
     assert (amplification(problem, (), looked_at(problem)) < LOST) is enough
+
+
+def spring(stiffness: float, time: float, *conditions: str) -> Problem:
+    """A spring at 1 at the start, with those of the conditions that are named."""
+    known = {"place": On(t=0, equation=lambda u: u - 1), "speed": On(t=0, equation=lambda u: u.t)}
+    return Problem(Box(t=(0, time)), {"spring": lambda u: u.tt + stiffness * u}, {name: known[name] for name in conditions})
+
+
+WAVE = {"wave": lambda u: u.tt - 400 * u.xx}
+SPEED = {"speed": On(t=0, equation=lambda u: u.t)}
+
+
+@pytest.mark.parametrize(
+    ("problem", "enough"),
+    [
+        (spring(400, 1, "place"), False),
+        (spring(400, 1, "place", "speed"), True),
+        (spring(1e4, 1, "place"), False),
+        (spring(1e4, 1, "place", "speed"), True),
+        (spring(-4, 10, "place", "speed"), True),  # grows by e^20
+        (Problem(SQUARE, WAVE, SIDES | START), False),
+        (Problem(SQUARE, WAVE, SIDES | START | SPEED), True),
+        (Problem(SQUARE, {"heat": lambda u: u.t - u.xx}, SIDES | START), True),
+    ],
+)
+def test_a_condition_is_missed_at_the_start_however_fast_the_motion(problem, enough):
+    assert (amplification_at_start(problem, "t", ()) < LOST / 10) is enough
+
+
+def test_data_may_stand_for_a_condition_at_the_start():
+    late = At(torch.tensor([[0.7]]), equation=lambda u, seen: u - seen, seen=torch.tensor([0.1]))
+    problem = spring(400, 1, "place")
+    assert amplification_at_start(replace(problem, conditions=problem.conditions | {"late": late}), "t", ()) == 0
