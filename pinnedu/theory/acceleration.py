@@ -118,7 +118,7 @@ def lbfgs(
 ) -> Descent:
     """L-BFGS with an exact line search: on a quadratic loss, from the identity, the iterates of conjugate gradients.
 
-    So a quasi-Newton method buys sqrt(kappa) here, and what it stores beyond the last step serves loss functions that are not
+    So it has their bound, sqrt(kappa), and may be faster. What it stores beyond the last step serves loss functions that are not
     quadratic, and rounding.
 
     Parameters

@@ -65,6 +65,21 @@ def test_the_square(operator):
     assert found[-1].kappa < 10
 
 
+def test_a_mixed_derivative_meets_its_bound_closely():
+    """thm-pg-variable: C_j of u_xy is k l / (k^2 + l^2) = 1/2, and a smaller one would be no bound."""
+    found = precondition({"xx": 1.0, "yy": 1.0, "xy": 0.3}, Sines(12, 2))
+    assert found.bound == pytest.approx((1.15 / 0.85) ** 2, rel=1e-12)
+    assert 0.99 * found.bound < found.kappa <= found.bound
+
+
+def test_the_bound_is_the_same_for_every_size():
+    one = {"xx": lambda x: 1 + 0.5 * np.sin(3 * x)}
+    assert [precondition(one, Sines(K)).bound for K in (3, 5, 40)] == pytest.approx([9, 9, 9], rel=1e-12)
+    peak = {"xx": lambda x: 1 + 9 * np.exp(-(((x - 1.3) / 0.01) ** 2))}  # between the points of a small quadrature
+    small, large = precondition(peak, Sines(5)), precondition(peak, Sines(40))
+    assert large.kappa <= small.bound == pytest.approx(100, rel=1e-2)
+
+
 def test_terms_of_lower_order():
     mild = {"xx": lambda x: 1 + 0.2 * np.sin(3 * x), "x": 0.3, "": lambda x: -0.1 * x}
     found = [precondition(mild, Sines(K)) for K in (5, 10, 20, 40)]

@@ -152,6 +152,7 @@ def test_momentum_obeys_its_bound_at_every_step_and_attains_its_growth():
     n = np.arange(61)
     np.testing.assert_allclose(steep.errors, (1 + n * (1 + q)) * q**n, rtol=1e-6)
     assert (steep.errors > 0.97 * bound[:61]).all()
+    assert (steep.errors <= bound[:61] * (1 + 1e-9)).all()
 
 
 # Networks
