@@ -20,7 +20,7 @@ three:
   from data (inverse problem): `vars[1]` in the residual" (its docstring); measured velocities are a `CollocDataResidual`.
 
 The weights are looked at between the compiled calls that `project` makes: one step each for ENG and DSGNAR, five for SS-Broyden
-(`scan_chunk`).
+(`scan_chunk`, 20 by default). Judged are those that it would give back: of the smallest loss since it was called.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
     special = {"ENG": {"matrix_regularization": settings.damping}, "DSGNAR": {"seed": seed, "batch_size": 1000}}
     projector = projectors.Projector(model, space, sampler, method, weights=weights, **special.get(method, {}))
     conditions = (2 if timed or name == "laplace_holes" else 1) * settings.on_conditions
-    original = projectors._scan_train
+    original, best = projectors._scan_train, list[Any]()  # the smallest loss of a call of `project`, and its space
 
     def layers(space: Any) -> list[Any]:
         found = [(as_array(layer.weight), as_array(layer.bias)) for layer in space.models[0].layers]
@@ -284,14 +284,17 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
 
     def observed(*arguments: Any, **options: Any) -> Any:
         done = original(*arguments, **options)
-        now = jax.block_until_ready(done[-1])
-        if watch.step(lambda: layers(now)):
+        jax.block_until_ready(done[-1])
+        if done[3]["total"] < best[0]:
+            best[:] = done[3]["total"], done[1]
+        if watch.step(lambda: layers(best[1])):
             raise TimeIsUp
         return done
 
     projectors._scan_train = observed  # the one place from which each call can be seen
     try:
         while not watch.over:
+            best[:] = jnp.inf, projector.space
             key, projector = projector.project(
                 key,
                 projector.space,
