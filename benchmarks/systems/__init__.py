@@ -42,11 +42,8 @@ class Entry:
 BURGERS = Settings((20, 20, 20), 2540, 160, 1e-3, 0.5, memory=100)
 GROUPS = "doesn't currently support per-parameter options (parameter groups)"
 NNCG = {"wake": f"its error: NNCG {GROUPS}; unknown coefficients are a second group"}
-CUBE = "its error: Generation of the border of a cube in dimension > 2 is not implemented yet"
-MESHES = (
-    "its documentation has CubicMeshPDEStatio and CubicMeshPDENonStatio, which are intervals and cubes, none with holes"
-)
-JINNS = {"laplace_holes": MESHES, "poisson_5": CUBE}
+MESHES = "not offered: its documentation has CubicMeshPDEStatio and CubicMeshPDENonStatio, which are intervals and cubes, none with holes"
+JINNS = {"laplace_holes": MESHES}
 EMBEDDED = (
     "its tutorial 9 builds periodicity into the network, by PeriodicBoundaryEmbedding; a Condition sees one point"
 )
