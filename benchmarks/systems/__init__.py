@@ -42,10 +42,13 @@ class Entry:
 BURGERS = Settings((20, 20, 20), 2540, 160, 1e-3, 0.5, memory=100)
 GROUPS = "doesn't currently support per-parameter options (parameter groups)"
 NNCG = {"wake": f"its error: NNCG {GROUPS}; unknown coefficients are a second group"}
-MESHES = "not offered: its documentation has CubicMeshPDEStatio and CubicMeshPDENonStatio, which are intervals and cubes, none with holes"
+MESHES = (
+    "not offered: its domains, CubicMeshPDEStatio and CubicMeshPDENonStatio, are intervals and cubes, none with holes"
+)
 JINNS = {"laplace_holes": MESHES}
 EMBEDDED = (
-    "its tutorial 9 builds periodicity into the network, by PeriodicBoundaryEmbedding; a Condition sees one point"
+    'not offered as a condition: its tutorial 9 calls that "clearly infeasible" (one for every derivative) and builds the period '
+    "into the network, by PeriodicBoundaryEmbedding"
 )
 PINA = {"advection": EMBEDDED, "tune_advection": EMBEDDED, "allen_cahn": EMBEDDED}
 ENTRIES: dict[str, Entry] = {
