@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
+import importlib.metadata
 import json
 import math
 import os
@@ -50,8 +51,10 @@ QUICK: Record = {
     "seeds": (0,),
     "settings": (0,),
     "tuning": ("tune_heat",),
-    "grace": 60.0,
+    "grace": 180.0,
 }
+LIBRARIES = ("torch", "jax", "numpy", "scipy", "deepxde", "jinns", "pina-mathlab", "scimba")
+STOPPED = (-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # by a person: no result
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -115,6 +118,24 @@ def choose(folder: Path, system: str, problems: Sequence[str], settings: Sequenc
     stated = [problem for problem in problems if problem not in ENTRIES[system].impossible]
     scores = [score([read(folder / Job(system, problem, 0, k).file) or {} for problem in stated]) for k in settings]
     return settings[min(range(len(scores)), key=lambda k: scores[k])], scores
+
+
+def there(folder: Path, job: Job, settings: Settings, seconds: float) -> bool:
+    """Whether a result is stored that was made with these settings, in this time, and with the same sentence if with one."""
+    record = read(folder / job.file)
+    if record is None:
+        return False
+    wanted = {"settings": json.loads(json.dumps(kept(settings))), "seconds": seconds}
+    same = all(record.get(name, value) == value for name, value in wanted.items())
+    return same and record.get("not_possible") == ENTRIES[job.system].impossible.get(job.problem)
+
+
+def settings_for(job: Job, chosen: dict[str, Settings] | None) -> Settings:
+    """Those of its number while tuning, and else those that were chosen; documented where there is nothing to choose."""
+    entry = ENTRIES[job.system]
+    if job.setting is not None:
+        return settings_of(entry.documented, entry.uses)[job.setting]
+    return (chosen or {})[job.system] if entry.uses and job.problem not in entry.impossible else entry.documented
 
 
 def read(file: Path) -> Record | None:
@@ -236,7 +257,9 @@ def start(job: Job, settings: Settings, options: argparse.Namespace, core: int |
         )
     except subprocess.TimeoutExpired:
         return about | {"failed": f"not back {options.grace:.0f} s after its time", "curve": []}
-    lines = done.stdout.splitlines()
+    if done.returncode in STOPPED:
+        raise InterruptedError
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]  # libraries print as well
     if done.returncode or not lines:
         reason = "killed: out of memory?" if done.returncode == -9 else f"exit code {done.returncode}"
         return about | {"failed": reason, "curve": [], "traceback": done.stderr[-3000:]}
@@ -246,7 +269,11 @@ def start(job: Job, settings: Settings, options: argparse.Namespace, core: int |
 
 def carry_out(jobs: Sequence[Job], chosen: dict[str, Settings] | None, options: argparse.Namespace) -> None:
     """Run what is missing of the jobs, one at a time on each core."""
-    missing = [job for job in jobs if options.again or not (options.results / job.file).exists()]
+    missing = [
+        job
+        for job in jobs
+        if options.again or not there(options.results, job, settings_for(job, chosen), options.seconds)
+    ]
     print(f"{len(jobs) - len(missing)} of {len(jobs)} runs are there", flush=True)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in missing:
@@ -259,14 +286,14 @@ def carry_out(jobs: Sequence[Job], chosen: dict[str, Settings] | None, options: 
                 job = waiting.get_nowait()
             except queue.Empty:
                 return
-            documented = settings_of(ENTRIES[job.system].documented, ENTRIES[job.system].uses)
-            settings = (
-                documented[job.setting] if job.setting is not None else (chosen or {}).get(job.system, documented[0])
-            )
-            for attempt in range(ATTEMPTS):
-                record = start(job, settings, options, core) | {"attempt": attempt + 1}
-                if not disturbed(record) or options.quick:
-                    break
+            settings = settings_for(job, chosen)
+            try:
+                for attempt in range(ATTEMPTS):
+                    record = start(job, settings, options, core) | {"attempt": attempt + 1}
+                    if not disturbed(record) or options.quick:
+                        break
+            except InterruptedError:  # stopped from outside: what ran is no failure, and is not stored
+                return
             with lock:
                 done[0] += 1
                 kept_back = disturbed(record) and not options.quick
@@ -293,39 +320,74 @@ def said(record: Record) -> str:
     return text + (f", FAILED: {record['failed']}" if record["failed"] else "")
 
 
+def to_choose_from(options: argparse.Namespace) -> tuple[Sequence[str], Sequence[int]]:
+    """The problems and settings that a choice is made by: all of them, but for a quick look."""
+    return (options.tuning, options.settings) if options.quick else (list(TUNING), range(DRAWN))
+
+
+def frozen(options: argparse.Namespace, system: str) -> Settings | None:
+    """The choice that `tuning.json` holds, if it was made among the settings that the system has now."""
+    entry, found = ENTRIES[system], (read(options.results / "tuning.json") or {}).get(system)
+    if found is None or (options.again and options.only != "runs"):
+        return None
+    rows = [Settings.read(row["settings"]) for row in found["settings"]]
+    all_settings = settings_of(entry.documented, entry.uses)
+    same = rows == [all_settings[k] for k in to_choose_from(options)[1]] and found["uses"] == list(entry.uses)
+    return rows[found["chosen"]] if same else None
+
+
 def tuned(options: argparse.Namespace) -> dict[str, Settings]:
-    """Write `tuning.json` from the runs that are there, and give the settings chosen."""
-    chosen, stored = {}, {}
-    for system in options.systems:
-        entry = ENTRIES[system]
-        if not entry.uses:
+    """Give the settings chosen, and write into `tuning.json` those that are new.
+
+    What is chosen is frozen: it stands in `tuning.json`, also in a clone that has no single files of the tuning. A choice is
+    made only when all runs of a system's tuning are there: one that is missing is not a failure. Without a choice nothing
+    is scored, for what a library documents is not what was chosen.
+    """
+    file, chosen, stored, incomplete = options.results / "tuning.json", dict[str, Settings](), dict[str, Record](), []
+    problems, settings = to_choose_from(options)
+    for system in (system for system in options.systems if ENTRIES[system].uses):
+        if (choice := frozen(options, system)) is not None:
+            chosen[system] = choice
             continue
-        best, scores = choose(options.results, system, options.tuning, options.settings)
-        all_settings = settings_of(entry.documented, entry.uses)
-        chosen[system] = all_settings[best]
-        runs = [
-            [read(options.results / Job(system, problem, 0, k).file) or {} for problem in options.tuning]
-            for k in options.settings
-        ]
-        stored[system] = {
-            "chosen": best,
-            "uses": entry.uses,
-            "settings": [
-                {
-                    "settings": kept(all_settings[k]),
-                    "score": finite(scores[i]),
-                    "losses": {problem: run.get("loss") for problem, run in zip(options.tuning, runs[i], strict=True)},
-                    "failed": {
-                        problem: run["failed"]
-                        for problem, run in zip(options.tuning, runs[i], strict=True)
-                        if run.get("failed")
-                    },
-                }
-                for i, k in enumerate(options.settings)
-            ],
-        }
-    write(options.results / "tuning.json", (read(options.results / "tuning.json") or {}) | stored)
+        jobs = jobs_of_tuning([system], problems, settings)
+        missing = [job for job in jobs if not there(options.results, job, settings_for(job, None), options.seconds)]
+        if missing:
+            incomplete.append(f"{system}: {len(missing)} of {len(jobs)} runs")
+            continue
+        best, scores = choose(options.results, system, problems, settings)
+        chosen[system] = settings_of(ENTRIES[system].documented, ENTRIES[system].uses)[best]
+        stored[system] = report(options.results, system, problems, settings, best, scores)
+    if stored:
+        write(file, (read(file) or {}) | stored)
+    if incomplete and options.only != "tuning":
+        raise SystemExit(f"No choice in {file}, and the tuning is not complete; missing are\n" + "\n".join(incomplete))
     return chosen
+
+
+def report(
+    folder: Path, system: str, problems: Sequence[str], settings: Sequence[int], best: int, scores: Sequence[float]
+) -> Record:
+    """All settings of a system, their scores and losses, and which one of them was chosen."""
+    entry, rows = ENTRIES[system], []
+    for k, found in zip(settings, scores, strict=True):
+        runs = {problem: read(folder / Job(system, problem, 0, k).file) or {} for problem in problems}
+        rows.append(
+            {
+                "settings": kept(settings_of(entry.documented, entry.uses)[k]),
+                "score": finite(found),
+                "losses": {problem: run.get("loss") for problem, run in runs.items()},
+                "failed": {problem: run["failed"] for problem, run in runs.items() if run.get("failed")},
+            }
+        )
+    return {"chosen": list(settings).index(best), "uses": entry.uses, "settings": rows}
+
+
+def unpack(folder: Path) -> None:
+    """Lay out the runs of `comparison.json` as single files, where these are missing: a clone has the one file only."""
+    for record in (read(folder / "comparison.json") or {"runs": []})["runs"]:
+        job = Job(record["system"], record["problem"], record["seed"])
+        if job.system in ENTRIES and not (file := folder / job.file).exists():
+            write(file, record)
 
 
 def gather(folder: Path) -> None:
@@ -333,9 +395,18 @@ def gather(folder: Path) -> None:
     files = sorted((folder / "runs").rglob("*.json"))
     records = [record for file in files if (record := read(file))]
     machine = {"python": platform.python_version(), "processor": processor_name(), "cores": os.cpu_count()}
+    machine |= {"versions": {name: version for name in LIBRARIES if (version := version_of(name))}}
     lines = ",\n".join("  " + json.dumps({k: v for k, v in record.items() if k != "traceback"}) for record in records)
     text = f'{{"machine": {json.dumps(machine)}, "runs": [\n{lines}\n]}}\n'
     (folder / "comparison.json").write_text(text)
+
+
+def version_of(library: str) -> str:
+    """The installed version, or nothing."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def processor_name() -> str:
@@ -418,11 +489,14 @@ def main() -> None:
             "\n" + json.dumps(one(job, Settings.read(json.loads(options.given)), options.seconds, truth, options.begun))
         )
         return
-    from problems import prepare
+    from problems import prepare_one
 
-    prepare(truth)
+    for name in [*options.tuning, *options.problems]:
+        prepare_one(name, truth)
+    unpack(options.results)
     if options.only != "runs":
-        carry_out(jobs_of_tuning(options.systems, options.tuning, options.settings), None, options)
+        systems = [system for system in options.systems if frozen(options, system) is None]
+        carry_out(jobs_of_tuning(systems, options.tuning, options.settings), None, options)
     chosen = tuned(options)
     if options.only != "tuning":
         carry_out(jobs_of_runs(options.systems, options.problems, options.seeds), chosen, options)

@@ -161,7 +161,9 @@ def seconds(value: float) -> str:
     """As the table prints it."""
     if not math.isfinite(value):
         return "—"
-    return f"{1000 * value:.1g} ms" if value < 0.1 else f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    if value < 0.1:
+        return f"{float(f'{1000 * value:.2g}'):g} ms"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
 def error(value: float) -> str:

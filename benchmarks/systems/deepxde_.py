@@ -2,20 +2,25 @@
 
 After its repository, github.com/lululxvi/deepxde, `examples/pinn_forward` and `examples/pinn_inverse`:
 
-- `Burgers.py`: `FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal")`, `num_domain=2540, num_boundary=80, num_initial=160`,
-  `compile("adam", lr=1e-3)`, 15000 iterations, then `compile("L-BFGS")`, at most 15000 (the default `maxiter`): half of the
-  time for each here.
+- `Burgers.py`: `FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal")`, `num_domain=2540, num_boundary=80, num_initial=160` (here
+  160 at each end as well), `compile("adam", lr=1e-3)`, 15000 iterations, then `compile("L-BFGS")`, at most 15000 (the default
+  `maxiter`): half of the time for each here.
 - `Burgers_NNCG.py`: the same, and then `set_NNCG_options(rank=50, mu=1e-1)`, `compile("NNCG")`: a quarter, a quarter and a half
   of the time.
-- `Burgers_RAR.py`: the same as the first; then, again and again, the point with the largest residual of 100000 random ones is
-  added by `data.add_anchors`, and Adam and L-BFGS go on. Half of the time for the first stage, a twentieth for each round.
-- `Navier_Stokes_inverse.py`: `dde.Variable`, `PointSetBC` of the measured velocities, `external_trainable_variables`.
-- `Allen_Cahn.py`, `Kovasznay_flow.py`, `wave_1d.py` (`OperatorBC` for the velocity), `Poisson_periodic_1d.py` (`PeriodicBC`,
-  and its `derivative_order=1`), `Helmholtz_Neumann_2d_hole.py` (`CSGDifference`), and the documentation of
-  `geometry.Hypercube`.
+- `Burgers_RAR.py`: the same with 2500 and 100 points; then, again and again, `x_id = np.argmax(err_eq)` of 100000 random points,
+  `data.add_anchors(X[x_id])`, which is one point a round, and Adam and L-BFGS go on. Half of the time for the first stage, a
+  twentieth for each round; the 100000 points are new in each round.
+- `Navier_Stokes_inverse.py`: `dde.Variable`, `PointSetBC` of each measured velocity, `external_trainable_variables`. It asks for
+  the equations at the measured points too (`anchors`), and has Adam only.
+- `Allen_Cahn.py` and `Kovasznay_flow.py` for the equations: the first builds start and ends in by `apply_output_transform`, the
+  second knows the pressure on a side, and the rules give neither. `wave_1d.py` (`OperatorBC` for the velocity),
+  `Poisson_periodic_1d.py` (`PeriodicBC`; `derivative_order=1` is in its documentation), `Helmholtz_Neumann_2d_hole.py`
+  (`outer - inner`), and the documentation of `geometry.Hypercube`. The holes are a balanced union: a difference draws half of its
+  points on the boundary of the last shape, so that four differences in turn would leave a sixteenth for the sides.
 
-Points are drawn again by `callbacks.PDEPointResampler` under Adam; L-BFGS and NNCG keep the last ones, and get new ones
-(`data.resample_train_points`) where they have stopped by themselves. `apply_feature_transform` scales the inputs.
+Points are drawn again by `callbacks.PDEPointResampler` under Adam, with `train_distribution="pseudo"` as in the example
+`diffusion_1d_resample.py`, for those of the default ("Hammersley") are the same each time. L-BFGS and NNCG keep the last ones and
+get new ones (`data.resample_train_points`) where they have stopped by themselves. `apply_feature_transform` scales the inputs.
 """
 
 from __future__ import annotations
@@ -35,6 +40,12 @@ dde.config.set_default_float("float64")
 jacobian, hessian = dde.grad.jacobian, dde.grad.hessian
 BETWEEN = 20  # iterations of L-BFGS between two calls of the callbacks
 Made = tuple[Any, int, list[Any]]  # the data, the number of equations and the unknowns
+Counts = dict[str, Any]  # of points, and how they are drawn
+
+
+def without(points: Counts, *names: str) -> Counts:
+    """What is left of them."""
+    return {name: value for name, value in points.items() if name not in names}
 
 
 def line(low: float, high: float) -> Any:
@@ -42,7 +53,7 @@ def line(low: float, high: float) -> Any:
     return dde.geometry.GeometryXTime(dde.geometry.Interval(low, high), dde.geometry.TimeDomain(0, 1))
 
 
-def heat(name: str, points: dict[str, int], seed: int) -> Made:
+def heat(name: str, points: Counts, seed: int) -> Made:
     """u_t = D u_xx."""
     geometry, diffusivity = line(0, pi), parameter(name)
     pde = lambda x, u: jacobian(u, x, i=0, j=1) - diffusivity * hessian(u, x, i=0, j=0)
@@ -51,15 +62,15 @@ def heat(name: str, points: dict[str, int], seed: int) -> Made:
     return dde.data.TimePDE(geometry, pde, [ends, start], **points), 1, []
 
 
-def poisson(name: str, points: dict[str, int], seed: int) -> Made:
+def poisson(name: str, points: Counts, seed: int) -> Made:
     """u'' = -k^2 sin kx."""
     geometry, k = dde.geometry.Interval(-pi, pi), parameter(name)
     pde = lambda x, u: hessian(u, x) + k**2 * torch.sin(k * x)
     ends = dde.icbc.DirichletBC(geometry, lambda x: 0, lambda _, on: on)
-    return dde.data.PDE(geometry, pde, [ends], num_domain=points["num_domain"], num_boundary=2), 1, []
+    return dde.data.PDE(geometry, pde, [ends], **(without(points, "num_initial") | {"num_boundary": 2})), 1, []
 
 
-def burgers(name: str, points: dict[str, int], seed: int) -> Made:
+def burgers(name: str, points: Counts, seed: int) -> Made:
     """u_t + u u_x = nu u_xx."""
     geometry, nu = line(-1, 1), parameter(name)
     pde = lambda x, u: jacobian(u, x, i=0, j=1) + u * jacobian(u, x, i=0, j=0) - nu * hessian(u, x, i=0, j=0)
@@ -68,7 +79,7 @@ def burgers(name: str, points: dict[str, int], seed: int) -> Made:
     return dde.data.TimePDE(geometry, pde, [ends, start], **points), 1, []
 
 
-def advection(name: str, points: dict[str, int], seed: int) -> Made:
+def advection(name: str, points: Counts, seed: int) -> Made:
     """u_t + beta u_x = 0, periodic."""
     geometry, beta = line(0, 2 * pi), parameter(name)
     pde = lambda x, u: jacobian(u, x, i=0, j=1) + beta * jacobian(u, x, i=0, j=0)
@@ -77,7 +88,7 @@ def advection(name: str, points: dict[str, int], seed: int) -> Made:
     return dde.data.TimePDE(geometry, pde, [periodic, start], **points), 1, []
 
 
-def wake(name: str, points: dict[str, int], seed: int) -> Made:
+def wake(name: str, points: Counts, seed: int) -> Made:
     """Navier-Stokes with two unknown coefficients."""
     where, velocity = measurements(seed)
     first, second = dde.Variable(0.0), dde.Variable(0.0)
@@ -93,10 +104,11 @@ def wake(name: str, points: dict[str, int], seed: int) -> Made:
 
     geometry = dde.geometry.GeometryXTime(dde.geometry.Rectangle([1, -2], [8, 2]), dde.geometry.TimeDomain(0, 19.9))
     observed = [dde.icbc.PointSetBC(where, velocity[:, i : i + 1], component=i) for i in range(2)]
-    return dde.data.TimePDE(geometry, pde, observed, num_domain=points["num_domain"]), 3, [first, second]
+    points = without(points, "num_initial", "num_boundary")
+    return dde.data.TimePDE(geometry, pde, observed, **points), 3, [first, second]
 
 
-def allen_cahn(name: str, points: dict[str, int], seed: int) -> Made:
+def allen_cahn(name: str, points: Counts, seed: int) -> Made:
     """u_t = 1e-4 u_xx + 5 u - 5 u^3, periodic."""
     geometry = line(-1, 1)
     pde = lambda x, u: jacobian(u, x, i=0, j=1) - 1e-4 * hessian(u, x, i=0, j=0) - 5 * u + 5 * u**3
@@ -105,7 +117,7 @@ def allen_cahn(name: str, points: dict[str, int], seed: int) -> Made:
     return dde.data.TimePDE(geometry, pde, [*periodic, start], **points), 1, []
 
 
-def wave(name: str, points: dict[str, int], seed: int) -> Made:
+def wave(name: str, points: Counts, seed: int) -> Made:
     """u_tt = 4 u_xx, at rest at first."""
     geometry = line(0, 1)
     pde = lambda x, u: hessian(u, x, i=1, j=1) - 4 * hessian(u, x, i=0, j=0)
@@ -117,7 +129,7 @@ def wave(name: str, points: dict[str, int], seed: int) -> Made:
     return dde.data.TimePDE(geometry, pde, [ends, start, rest], **points), 1, []
 
 
-def kovasznay(name: str, points: dict[str, int], seed: int) -> Made:
+def kovasznay(name: str, points: Counts, seed: int) -> Made:
     """Navier-Stokes, stationary, with the velocity given on the boundary and the pressure in a corner."""
     geometry, re = dde.geometry.Rectangle([-0.5, -0.5], [1, 1.5]), 20
     rate = re / 2 - sqrt(re**2 / 4 + 4 * pi**2)
@@ -132,32 +144,28 @@ def kovasznay(name: str, points: dict[str, int], seed: int) -> Made:
     across = lambda x: rate / (2 * pi) * np.exp(rate * x[:, :1]) * np.sin(2 * pi * x[:, 1:])
     inflow = [dde.icbc.DirichletBC(geometry, f, lambda _, on: on, component=i) for i, f in enumerate((along, across))]
     corner = dde.icbc.PointSetBC(np.array([[-0.5, -0.5]]), np.array([[(1 - np.exp(-rate)) / 2]]), component=2)
-    points = {key: points[key] for key in ("num_domain", "num_boundary")}
-    return dde.data.PDE(geometry, pde, [*inflow, corner], **points), 3, []
+    return dde.data.PDE(geometry, pde, [*inflow, corner], **without(points, "num_initial")), 3, []
 
 
-def laplace_holes(name: str, points: dict[str, int], seed: int) -> Made:
+def laplace_holes(name: str, points: Counts, seed: int) -> Made:
     """u_xx + u_yy = 0, 1 on the sides and 0 on the circles."""
-    geometry = dde.geometry.Rectangle([-0.5, -0.5], [0.5, 0.5])
-    for center in ([0.3, 0.3], [-0.3, 0.3], [-0.3, -0.3], [0.3, -0.3]):
-        geometry = dde.geometry.CSGDifference(geometry, dde.geometry.Disk(center, 0.1))
+    a, b, c, d = (dde.geometry.Disk([x, y], 0.1) for x in (-0.3, 0.3) for y in (-0.3, 0.3))
+    geometry = dde.geometry.Rectangle([-0.5, -0.5], [0.5, 0.5]) - ((a | b) | (c | d))
     pde = lambda x, u: hessian(u, x, i=0, j=0) + hessian(u, x, i=1, j=1)
     outer = lambda x: bool(np.isclose(np.abs(x).max(), 0.5))
     sides = dde.icbc.DirichletBC(geometry, lambda x: 1, lambda x, on: on and outer(x))
     circles = dde.icbc.DirichletBC(geometry, lambda x: 0, lambda x, on: on and not outer(x))
-    points = {key: points[key] for key in ("num_domain", "num_boundary")}
-    return dde.data.PDE(geometry, pde, [sides, circles], **points), 1, []
+    return dde.data.PDE(geometry, pde, [sides, circles], **without(points, "num_initial")), 1, []
 
 
-def poisson_5(name: str, points: dict[str, int], seed: int) -> Made:
+def poisson_5(name: str, points: Counts, seed: int) -> Made:
     """The Laplacian in five dimensions; the solution on the boundary is a sum of cosines."""
     geometry = dde.geometry.Hypercube([0.0] * 5, [1.0] * 5)
     pde = lambda x, u: (
         sum(hessian(u, x, i=j, j=j) for j in range(5)) + pi**2 * torch.cos(pi * x).sum(dim=1, keepdim=True)
     )
     faces = dde.icbc.DirichletBC(geometry, lambda x: np.cos(pi * x).sum(axis=1, keepdims=True), lambda _, on: on)
-    points = {key: points[key] for key in ("num_domain", "num_boundary")}
-    return dde.data.PDE(geometry, pde, [faces], **points), 1, []
+    return dde.data.PDE(geometry, pde, [faces], **without(points, "num_initial")), 1, []
 
 
 class Look(dde.callbacks.Callback):
@@ -185,6 +193,7 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
         "num_domain": settings.points,
         "num_boundary": 2 * settings.on_conditions,
         "num_initial": settings.on_conditions,
+        "train_distribution": "pseudo" if settings.redraw else "Hammersley",
     }
     data, equations, unknowns = globals()[family(name)](name, counts, seed)
     net = dde.nn.FNN([len(case.low), *settings.hidden, case.fields], "tanh", "Glorot normal")
@@ -210,6 +219,7 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
                 callbacks=[Look(watch, until)], **quiet | ({} if optimizer == "L-BFGS" else {"iterations": never})
             )
             if watch.seconds() < min(until, watch.limit):
+                data.train_distribution = "pseudo"
                 data.resample_train_points(True, False)
 
     redraw = [dde.callbacks.PDEPointResampler(period=settings.redraw)] if settings.redraw else []
@@ -220,7 +230,7 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
         refine(data, model, watch, lambda until: adam(until), second, settings.share)
     else:
         adam(share, *redraw)
-        second("L-BFGS", limit if method == "L-BFGS" else (share + limit) / 3)
+        second("L-BFGS", limit if method == "L-BFGS" else share + (limit - share) / 3)
         second(method, limit)
 
 

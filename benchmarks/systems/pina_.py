@@ -3,15 +3,16 @@
 After its documentation, mathlab.github.io/PINA:
 
 - tutorial 1 (`PhysicsInformedSingleModelSolver`, there by its old name `PINN`; `Trainer(solver, max_epochs=...,
-  accelerator="cpu")`; 1000 points, latin), tutorial 3 (wave equation: a hidden network, conditions on the faces of the domain),
-  tutorial 7 (inverse problem: `InverseProblem`, `unknown_parameter_domain`, data as `Condition(input=..., equation=...)`),
-  tutorial 6 (`EllipsoidDomain`, `Difference`), and tutorial 9: periodicity by `PeriodicBoundaryEmbedding`, which the rules give
-  to nobody, so that periodic problems are not possible here.
-- `TorchOptimizer(torch.optim.Adam, lr=...)`, then `TorchOptimizer(torch.optim.LBFGS, ...)`, with the line search that torch
-  recommends; where it stops by itself it goes on with points drawn anew by `discretise_domain`. `ScalarWeighting` for the
-  weights.
-- On the wake there is no L-BFGS: torch's refuses the second group of weights in which PINA keeps unknown parameters ("LBFGS
-  doesn't support per-parameter options (parameter groups)"). Adam has all of the time there.
+  accelerator="cpu")`; latin points), tutorial 3 (wave equation: 1000 points, conditions on the faces of the domain; its hard
+  constraints are given to nobody, and each condition has a tenth of the points, as for all), tutorial 7 (inverse problem:
+  `InverseProblem`, `unknown_parameter_domain`, hidden layers (20, 20, 20)), the docstring of `InputEquationCondition` (data as
+  `Condition(input=..., equation=...)`), tutorial 6 (`EllipsoidDomain`, `Difference`), and tutorial 9: periodicity by
+  `PeriodicBoundaryEmbedding`, which the rules give to nobody, so that periodic problems are not possible here.
+- `TorchOptimizer(torch.optim.Adam, lr=...)`, 1e-3 by default, then `TorchOptimizer(torch.optim.LBFGS, ...)`, with the line search
+  that torch recommends and no tolerances: it ends with the time. `discretise_domain` draws anew between the two.
+  `ScalarWeighting` for the weights.
+- On the wake there is no L-BFGS: PINA adds the unknown parameters as a second group, and a step of torch's ends with "Expected
+  exactly one param_group, but got 2". Adam has all of the time there.
 
 Inputs are scaled by one line before its `FeedForward`.
 """
@@ -329,7 +330,11 @@ def train(name: str, watch: Watch, seed: int, settings: Settings, method: str) -
         }
     adam = TorchOptimizer(torch.optim.Adam, lr=settings.rate)
     lbfgs = TorchOptimizer(
-        torch.optim.LBFGS, line_search_fn="strong_wolfe", history_size=settings.memory, tolerance_change=0.0
+        torch.optim.LBFGS,
+        line_search_fn="strong_wolfe",
+        history_size=settings.memory,
+        tolerance_change=0.0,
+        tolerance_grad=0.0,
     )
     only_adam = name == "wake"
     optimizer, until = adam, watch.limit if only_adam else settings.share * watch.limit

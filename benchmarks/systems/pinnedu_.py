@@ -5,8 +5,9 @@ without a stream function here.
 
 - `fit`: `GaussNewton(momentum=0.9)`, as its docstring advises where points are drawn again, and a plain `MLP`, which scales its
   inputs. Where a run ends by itself, another goes on from it, with points drawn anew (`after=`).
-- `solve(problem, seconds=...)`: the loop of `pinnedu.recipe.Solver`, with nothing changed but that its best model is judged
-  whenever it changes. Its time begins when it is called, so it has less than the others, by its first step.
+- `solve(problem, seconds=...)`: the loop of `pinnedu.recipe.Solver`, with nothing changed but that its best model, which is what
+  it would give back, is judged whenever it changes. Its time and the clock begin when it is called: it compiles nothing, and its
+  first step may be the whole answer of a linear problem, so no step of it is free.
 """
 
 from __future__ import annotations
@@ -82,15 +83,16 @@ def by_solve(problem: Any, watch: Watch, seed: int, settings: Settings) -> None:
             self.chosen = new
             if new is None:
                 return
-            begin, begin_processor = watch.wall(), watch.processor()
-            if watch.first is None:
-                watch.stepped(lambda: 0.0)
-            elif self.held is not None:
-                watch.hold(watch.seconds(), self.held)
+            begin, begin_processor, now = watch.wall(), watch.processor(), watch.seconds()
+            if self.held is not None:
+                watch.hold(now, self.held)
             if not watch.over:
                 with torch.no_grad():
                     values = problem.values(new.model, points, fields)
-                self.held = watch.judge.error(torch.stack([values[field] for field in fields], dim=1).numpy())
+                error = watch.judge.error(torch.stack([values[field] for field in fields], dim=1).numpy())
+                if self.held is None:
+                    watch.record(now, error)  # before, there was nothing to look at
+                self.held = error
             spent = watch.wall() - begin
             watch.hidden += spent
             watch.processor_hidden += watch.processor() - begin_processor
@@ -98,6 +100,7 @@ def by_solve(problem: Any, watch: Watch, seed: int, settings: Settings) -> None:
             self.clock.begin += spent  # looking is nobody's time
 
     solver = Watched(problem, Clock(watch.limit), seed, "cpu")
+    watch.stepped(lambda: 0.0)  # the clock starts
     run = solver.solve()
     if solver.held is not None:
         watch.hold(watch.limit + 1, solver.held)

@@ -261,6 +261,78 @@ def test_a_run_that_waited_for_the_processor_is_disturbed(bench):
     assert not disturbed({"not_possible": "a sentence"})
 
 
+def stored_tuning(run, folder, system, settings):
+    """Results of a tuning, each setting with a smaller loss than the one before."""
+    for job in run.jobs_of_tuning([system], list(run.TUNING), settings):
+        made = {"loss": 10.0**-job.setting, "curve": [[1, 1]], "failed": ""}
+        given = run.settings_of(run.ENTRIES[system].documented, run.ENTRIES[system].uses)[job.setting]
+        run.write(folder / job.file, made | {"settings": run.kept(given), "seconds": run.SECONDS})
+
+
+def test_a_choice_is_made_when_all_runs_are_there_and_is_frozen_then(bench, tmp_path):
+    run, system = bench["run"], "DeepXDE, Adam and L-BFGS"
+    options = run.arguments(["--results", str(tmp_path), "--systems", system, "--cores", "0"])
+    stored_tuning(run, tmp_path, system, range(run.DRAWN - 1))
+    with pytest.raises(SystemExit, match="4 of 56 runs"):
+        run.tuned(options)
+    assert not (tmp_path / "tuning.json").exists()
+    stored_tuning(run, tmp_path, system, range(run.DRAWN))
+    choice = run.tuned(options)[system]
+    assert choice == run.settings_of(run.ENTRIES[system].documented, run.ENTRIES[system].uses)[run.DRAWN - 1]
+    for file in (tmp_path / "tuning").rglob("*.json"):  # a clone has none of them
+        file.unlink()
+    before = (tmp_path / "tuning.json").read_text()
+    few = ["--only", "runs", "--settings", "0", "--tuning", "tune_heat"]
+    for more in ([], few):
+        asked = run.arguments(["--results", str(tmp_path), "--systems", system, "--cores", "0", *more])
+        assert run.tuned(asked) == {system: choice}
+        assert (tmp_path / "tuning.json").read_text() == before
+    with pytest.raises(SystemExit, match="56 of 56 runs"):
+        run.tuned(run.arguments(["--results", str(tmp_path), "--systems", "DeepXDE, RAR", "--only", "runs"]))
+
+
+def test_a_result_of_other_settings_or_seconds_is_not_there(bench, tmp_path):
+    run, system = bench["run"], "jinns, natural gradient"
+    one, other = run.settings_of(run.ENTRIES[system].documented, run.ENTRIES[system].uses)[:2]
+    job = run.Job(system, "heat", 0)
+    assert not run.there(tmp_path, job, one, 30.0)
+    run.write(tmp_path / job.file, {"settings": run.kept(one), "seconds": 30.0, "curve": []})
+    assert run.there(tmp_path, job, one, 30.0)
+    assert not run.there(tmp_path, job, other, 30.0)
+    assert not run.there(tmp_path, job, one, 10.0)
+    run.write(tmp_path / job.file, {"settings": run.kept(one), "seconds": 30.0, "not_possible": "a sentence of before"})
+    assert not run.there(tmp_path, job, one, 30.0)
+
+
+def test_the_single_files_come_back_from_the_one_that_is_stored(bench, tmp_path):
+    run = bench["run"]
+    job = run.Job("pinnedu.solve", "heat", 3)
+    record = {"system": job.system, "problem": job.problem, "seed": job.seed, "curve": [[1.0, 0.5]]}
+    run.write(tmp_path / job.file, record)
+    run.gather(tmp_path)
+    (tmp_path / job.file).unlink()
+    run.unpack(tmp_path)
+    assert run.read(tmp_path / job.file) == record
+    assert run.read(tmp_path / "comparison.json")["machine"]["versions"]["torch"]
+
+
+def test_a_run_that_is_stopped_is_not_stored_and_what_a_library_prints_is_not_read(bench, tmp_path, monkeypatch):
+    run = bench["run"]
+    options = run.arguments(["--results", str(tmp_path), "--cores", "0"])
+    ends = [(-2, ""), (0, 'loading\n{"curve": [], "failed": "x"}\nvalidation loss value = 0\n')]
+
+    def ended(command, **more):
+        code, said = ends.pop(0)
+        return run.subprocess.CompletedProcess(command, code, said, "")
+
+    monkeypatch.setattr(run.subprocess, "run", ended)
+    job = run.Job("pinnedu.solve", "heat", 0)
+    run.carry_out([job], {}, options)
+    assert not (tmp_path / job.file).exists()
+    run.carry_out([job], {}, options)
+    assert run.read(tmp_path / job.file)["failed"] == "x"
+
+
 def test_what_is_there_is_not_run_again_and_what_was_disturbed_is_made_again(bench, tmp_path, monkeypatch, capsys):
     run, calls = bench["run"], []
 
@@ -335,6 +407,12 @@ def test_three_clocks_failures_and_the_bold_smallest_median(bench, tmp_path):
     text = table.markdown(made)
     assert "| pinnedu.solve | **3.0 s** | 5.0 s | 8.0 s | 1.0e-06 |" in text
     assert "not possible: no holes" in text
+
+
+def test_milliseconds_have_no_exponent(bench):
+    assert [bench["table"].seconds(value) for value in (0.0003, 0.05, 0.0996, 0.1, 12.3, math.inf)] == [
+        "0.3 ms", "50 ms", "100 ms", "0.1 s", "12 s", "—",
+    ]  # fmt: skip
 
 
 def test_ranges_that_overlap_are_about_the_same(bench):
