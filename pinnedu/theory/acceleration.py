@@ -118,8 +118,8 @@ def lbfgs(
 ) -> Descent:
     """L-BFGS with an exact line search: on a quadratic loss, from the identity, the iterates of conjugate gradients.
 
-    So a quasi-Newton method buys sqrt(kappa) here, and what it stores beyond the last step serves loss functions that are not
-    quadratic, and rounding.
+    So a quasi-Newton method gains the root of kappa here. What it stores beyond the last step serves loss functions
+    that are not quadratic, and rounding.
 
     Parameters
     ----------
