@@ -71,7 +71,7 @@ class Exhibit:
 
     @property
     def development(self) -> bool:
-        """Whether a recipe may be made with an eye on it."""
+        """Whether a recipe may be developed on it."""
         return self.number % 2 == 0 or self.number == 1
 
     def error(self, model: nn.Module, problem: Problem, unknowns: Mapping[str, float] | None = None) -> float:

@@ -23,8 +23,9 @@ GLOSSARY = re.findall(r"^(\S[^\n]*)\n  ", PAGES["glossary"].split(":::{glossary}
 IDIOM = re.compile(
     r"belongs? into|\bmended\b|\bis content\b|drawn apart from|round pile|end of memory|free lunch|hair's breadth|"
     r"\bcries? wolf\b|home ground|old friends|(?<!to )\bfor free\b|next to nothing|goes wild|throw of the dice|"
-    r"\bbuys? (?:nothing|without|the)\b|\bshy\b|\bbargain\b|of its own accord|\bto speak of\b|\bsay aloud\b|in mid-run|"
-    r"without contest|hyperbolic kin|\btold of\b|\btells? (?:of|where|when|what|how|an?)\b",
+    r"\bbuys?\b|\bshy\b|\bbargain\b|of its own accord|\bto speak of\b|\bsay aloud\b|in mid-run|"
+    r"\bcheats?\b|chang\w* (?:its|their) mind|with an eye on|\bcousins?\b|\bdear(?:er)?\b|\bat hand\b|by heart|behind the scenes|"
+    r"the competition|without contest|hyperbolic kin|\btold of\b|\btells? (?:of|where|when|what|how|an?)\b",
     flags=re.I,
 )
 

@@ -108,9 +108,10 @@ def test_no_formula_code_or_table_is_clipped(page):
 
 
 @on(SOURCES)
-def test_code_fits_a_wide_page(page):
-    """At 1280 pixels nothing of it has to be scrolled."""
+def test_code_and_formulas_fit_a_wide_page(page):
+    """At 1280 pixels nothing of them has to be scrolled."""
     assert page.locator(".bd-article div.cell pre.wide").all_inner_texts() == []
+    assert page.locator(".bd-article mjx-container.wide").all_inner_texts() == []
 
 
 @on(WITH_FIGURE)
