@@ -27,7 +27,7 @@ def scaled(red, green, blue, plus):
 
 
 def filter_of_dark_pages():
-    """The filter, which custom.css applies. With least m and most M of a color's parts: color - m + m ground + (1 - M) ink."""
+    """The filter, which custom.css applies. With least m and most M of a color's parts: color - m + m ground + m (M - m) + (1 - M) ink."""
     channels = []
     for name, row in (("r", "1 0 0 0 0"), ("g", "0 1 0 0 0"), ("b", "0 0 1 0 0")):
         channels.append(f'<feColorMatrix in="SourceGraphic" values="{row} {row} {row} 0 0 0 0 1" result="{name}"/>')
@@ -43,7 +43,10 @@ def filter_of_dark_pages():
         '<feBlend mode="difference" in="SourceGraphic" in2="least" result="rest"/>',
         f'<feColorMatrix in="least" values="{scaled(*GROUND, 0)}" result="ground"/>',
         '<feComposite operator="arithmetic" k2="1" k3="1" in="rest" in2="ground" result="colors"/>',
-        '<feComposite operator="arithmetic" k2="1" k3="1" in="colors" in2="ink" result="night"/>',
+        # a pale color is lighter than a deep one still: without this, pink and the middle of a map sink into the ground
+        '<feComposite operator="arithmetic" k1="1" in="least" in2="color" result="pale"/>',
+        '<feComposite operator="arithmetic" k2="1" k3="1" in="colors" in2="pale" result="lighter"/>',
+        '<feComposite operator="arithmetic" k2="1" k3="1" in="lighter" in2="ink" result="night"/>',
         '<feComposite operator="in" in="night" in2="SourceAlpha"/>',  # nothing beside the figure, where it ends within a pixel
     ]  # fmt: skip
     return (
