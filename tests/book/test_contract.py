@@ -211,3 +211,13 @@ def test_references_have_no_formulas_in_tex():
     """A list of references shows titles as they stand in the file: formulas in them are written in letters."""
     entries = (chapters.ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     assert re.findall(r".*(?:\$|\\[a-z]{2}).*", entries) == []
+
+
+def test_labels_of_references_are_plain_text():
+    pages = (chapters.ROOT / "_build" / "html" / "book").glob("*.html")
+    labels = {
+        label for page in pages for label in re.findall(r'<span class="label">(.*?)</span>\n', page.read_text(encoding="utf-8"))
+    }
+    assert len(labels) > 50
+    assert not {label for label in labels if re.search(r"[{}\\]", label)}
+    assert any("Müller and Zeinhofer" in label for label in labels)
