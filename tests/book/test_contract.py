@@ -203,6 +203,13 @@ def test_stored_as_the_executor_stores(computing):
     assert again == computing.notebook, "run `make execute` for this chapter"
 
 
+def test_a_line_of_code_fits_its_page(computing):
+    """At 1280 pixels a cell shows 82 letters (tests/browser measures it); a longer line breaks, and its indent is lost."""
+    long = {i: line for i, cell in enumerate(computing.notebook.cells) if cell.cell_type == "code"
+            for line in cell.source.splitlines() if len(line) > 82}  # fmt: skip
+    assert not long, f"cells with lines of more than 82 letters: {sorted(long)}"
+
+
 def test_stays_small(chapter):
     assert chapter.path.stat().st_size < 3e6
 
