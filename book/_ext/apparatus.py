@@ -32,7 +32,8 @@ class ChapterMap(SphinxDirective):
 
     def run(self):
         found = chapter_map.chapters()
-        html = f'<div class="chapter-map" tabindex="0" role="region" aria-label="Map">{chapter_map.svg(found)}</div>'
+        html = chapter_map.key(found)
+        html += f'<div class="chapter-map" tabindex="0" role="region" aria-label="Map">{chapter_map.svg(found)}</div>'
         return [nodes.raw("", html, format="html"), *parsed(self, chapter_map.listing(found))]
 
 

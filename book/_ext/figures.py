@@ -1,7 +1,8 @@
 """Figures on a page: as large as they were drawn, panels one below the other on a phone, and dark on a dark page.
 
 `pinnedu.plots.to_png` writes into each figure how large it is and where its panels are. The width goes into the page; a figure of
-several panels is cut, so that the parts stand side by side where there is room. The frames of a player stay whole, and players.js
+several panels is cut, so that the parts stand side by side where there is room. A single panel scrolls on a phone, where its
+letters would be too small to read. The frames of a player stay whole, and players.js
 shows both halves of one on a phone.
 
 On a dark page a filter takes the place of a second set of pictures. A color is so much white, so much black, and the
@@ -17,6 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 GROUND, INK = (0.078, 0.094, 0.114), 0.84  # the ground of a dark page in custom.css, and how light its letters are
+FITS = 400  # pixels: a wider figure is not made smaller on a phone than its letters allow
 FRAME = re.compile(r'<img src="data:image/[a-z+]+;base64,([^"]+)" alt="[^"]*" data-shown="[^"]*"(?: hidden)? style="')
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="(?:\.\./)*_images/([^"/]+\.png)"[^>]*>')
 
@@ -75,7 +77,9 @@ def with_size(tag, app, name, path):
         scale = 96 / picture.info.get("dpi", (96, 96))[0]
         ends = [0, *map(int, picture.info.get("panels", "").split()), picture.width]
         if len(ends) == 2:
-            return re.sub(r"<img\b", f'<img style="width: {picture.width * scale:.0f}px"', re.sub(r' style="[^"]*"', "", tag))
+            width, plain = picture.width * scale, re.sub(r' style="[^"]*"', "", tag)
+            sized = re.sub(r"<img\b", f'<img style="width: {width:.0f}px"', plain)
+            return f'<span class="figure-scroll">{sized}</span>' if width > FITS else sized
         tags = []
         for i, (left, right) in enumerate(zip(ends, ends[1:], strict=False)):
             part = f"{path.stem}-{i + 1}.png"

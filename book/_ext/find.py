@@ -9,21 +9,24 @@ from pathlib import Path
 
 from docutils import nodes
 
+CODE = nodes.literal_block, nodes.doctest_block
 SILENT = nodes.math_block, nodes.raw, nodes.comment, nodes.system_message
 BLOCKS = nodes.paragraph, nodes.literal_block, nodes.list_item, nodes.entry, nodes.term
 OUTPUT = "cell_output"
 
 
-def text(node):
-    """What a section itself says, without displayed formulas, printed output and the sections in it."""
+def text(node, code=False):
+    """What a section itself says, or its code, without displayed formulas, printed output and the sections in it."""
+    if isinstance(node, CODE) and OUTPUT not in node.get("classes", ()):
+        return f"{node.astext()} " if code else ""
     if isinstance(node, nodes.Text):
-        return str(node)
-    if isinstance(node, nodes.math):  # no command of TeX: nobody looks for one, or could read it in a line of results
+        return "" if code else str(node)
+    if isinstance(node, nodes.math) and not code:  # no command of TeX: nobody looks for one, or could read it in a line
         return "…" if "\\" in node.astext() else node.astext()
     if isinstance(node, (*SILENT, nodes.section, nodes.title)) or OUTPUT in node.get("classes", ()):
         return ""
-    said = "".join(map(text, node.children))
-    return f"{said} " if isinstance(node, BLOCKS) else said
+    said = "".join(text(child, code) for child in node.children)
+    return f"{said} " if isinstance(node, BLOCKS) and said else said
 
 
 def keep(app, doctree, docname):
@@ -35,8 +38,8 @@ def keep(app, doctree, docname):
     for section in doctree.findall(nodes.section):
         heading = section.next_node(nodes.title)
         title = page if heading is None else heading.astext()
-        said = " ".join("".join(map(text, section.children)).split())
-        found.append([section["ids"][0], "" if section.parent is doctree else title, said])
+        said, code = (" ".join("".join(text(child, kind) for child in section.children).split()) for kind in (False, True))
+        found.append([section["ids"][0], "" if section.parent is doctree else title, said, code])
     app.sections[docname] = [page, found]
 
 

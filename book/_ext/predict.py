@@ -68,7 +68,8 @@ def truth(answer, page):
 
 def choose(choices, value, known):
     """The texts of the choices, and the right one."""
-    texts, conditions = zip(*(CHOICE.match(choice.strip()).groups() for choice in choices.split(";")), strict=True)
+    said, conditions = zip(*(CHOICE.match(choice.strip()).groups() for choice in choices.split(";")), strict=True)
+    texts = tuple(set_numbers(text) for text in said)
     if any(conditions):
         both = zip(texts, conditions, strict=True)
         right = [text for text, condition in both if condition and scoreboard.judge(condition, known)]

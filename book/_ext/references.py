@@ -3,13 +3,15 @@
 from collections import Counter
 
 from pybtex.plugin import register_plugin
+from pybtex.richtext import Text
 from pybtex.style.formatting.plain import Style as PlainStyle
 from pybtex.style.labels import BaseLabelStyle
 
 
 def authors(entry):
     """The names before the year, as the pages cite them."""
-    names = [" ".join([*person.prelast_names, *person.last_names]) for person in entry.persons["author"]]
+    spelled = [" ".join([*person.prelast_names, *person.last_names]) for person in entry.persons["author"]]
+    names = [str(Text.from_latex(name)) for name in spelled]
     return names[0] + (" et al." if len(names) > 2 else f" and {names[1]}" if len(names) == 2 else "")
 
 

@@ -21,10 +21,17 @@ def inside(node, kinds):
     return False
 
 
+def just_before(text):
+    """The last letter or digit that stands before a text on its line, such as that of a glued number."""
+    index = text.parent.index(text)
+    return text.parent[index - 1].astext()[-1:] if index else ""
+
+
 def typeset(app, doctree, docname):
     """Once every reference and every glued number is filled in."""
     for text in list(doctree.findall(nodes.Text)):
-        better = set_numbers(text)
+        before = just_before(text)
+        better = set_numbers(before + text)[len(before) :]
         if better != text and not inside(text.parent, VERBATIM):
             text.parent.replace(text, nodes.Text(better))
 

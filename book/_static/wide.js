@@ -1,14 +1,23 @@
-// For readers without a mouse: what is wider than the page gets a shadow at its edge (custom.css) and can be scrolled by
-// keyboard; the buttons that copy code and links that stand above already are no stops on the way.
+// What is wider than the page fades at the edge behind which there is more (custom.css), and can be scrolled by keyboard; the buttons that copy code and links that stand above already are no stops on the way.
 (() => {
-  const WIDE = ":is(pre, mjx-container, .printed-table, .pst-scrollable-table-container)";
+  const WIDE = ":is(pre, mjx-container, .printed-table, .pst-scrollable-table-container, .chapter-map, .figure-scroll)";
   const isWide = box => getComputedStyle(box).overflowX !== "visible" && box.scrollWidth - box.clientWidth > 2;
+  const edges = box => {
+    const left = box.scrollLeft > 2, right = box.scrollLeft + box.clientWidth < box.scrollWidth - 2;
+    box.classList.toggle("more-left", left);
+    box.classList.toggle("more-right", right);
+  };
   const look = () => { // first read, then write: the page is laid out once
     const boxes = [...document.querySelectorAll(`.bd-article ${WIDE}`)].map(box => [box, isWide(box)]);
     for (const [box, wide] of boxes) {
       box.classList.toggle("wide", wide);
       if (wide) box.tabIndex = 0;
       else box.removeAttribute("tabindex");
+      box.onscroll = wide ? () => edges(box) : null;
+    }
+    for (const [box, wide] of boxes) {
+      if (wide) edges(box);
+      else box.classList.remove("more-left", "more-right");
     }
   };
   // Code can be selected and copied by keyboard without a button, of which a page has dozens.

@@ -15,9 +15,10 @@ import yaml
 from chapters import ROOT, pages
 
 NEEDS = re.compile(r"\*\*Prerequisites\*\*:?(.*?)\n\n", re.S)
-LEARN = re.compile(r"\*\*You will learn\*\*:?\s+(.*?)(?=[,;.:](?:\s|$)|\n\n)", re.S)
+LEARN = re.compile(r"\*\*You will learn\*\*:?\s+(.*?(?:,\s(?:an?\s|the\s)?[\w-]+\sand\s.*?)?)(?=[,;.:](?:\s|$)|\n\n)", re.S)
 LINK = re.compile(r"\{doc\}`(?:[^`<]*<)?/?([\w/]+?)>?`|\]\(([\w/]+?)(?:\.md|\.ipynb)?\)")
-WIDTH, HEIGHT, GAP, DROP = 124, 58, 10, 30  # a box, and the room beside and below it, in pixels of the page
+WIDTH, HEIGHT, GAP, DROP = 118, 58, 16, 44  # a box, and the room beside and below it, in pixels of the page
+SLOT = 3.5  # between arrows that run side by side
 ABREAST = 5  # as many boxes as a page has room for
 
 
@@ -113,6 +114,75 @@ def spots(found: dict[str, Chapter]) -> dict[str, tuple[int, float]]:
     return place
 
 
+def channels(found: dict[str, Chapter], x: dict[str, float], place: dict) -> dict[tuple[str, str], list[float]]:
+    """For each arrow, where it passes the rows between its ends: between boxes, on the shortest way there is."""
+    rows: dict[int, list[float]] = {}
+    for name, (row, _) in place.items():
+        rows.setdefault(row, []).append(x[name])
+    free = {}
+    for row, lefts in rows.items():
+        lefts = sorted(lefts)
+        inner = [left + WIDTH + GAP / 2 for left in lefts]
+        free[row] = [lefts[0] - GAP / 2, *inner]
+    used: dict[tuple[int, float], int] = {}
+    routes = {}
+    for need, name in sorted(arrows(found), key=lambda pair: place[pair[1]][0] - place[pair[0]][0]):
+        start, end = x[need] + WIDTH / 2, x[name] + WIDTH / 2
+        ways = [(0.0, [start])]
+        for row in range(place[need][0] + 1, place[name][0]):
+            ways = [
+                min((cost + (spot - way[-1]) ** 2 + 900 * used.get((row, spot), 0), [*way, spot]) for cost, way in ways)
+                for spot in free[row]
+            ]
+        _, way = min((cost + (end - way[-1]) ** 2, way) for cost, way in ways)
+        routes[need, name] = way[1:]
+        for row, spot in enumerate(way[1:], place[need][0] + 1):
+            used[row, spot] = used.get((row, spot), 0) + 1
+    return side_by_side(routes, place)
+
+
+def side_by_side(routes: dict, place: dict) -> dict[tuple[str, str], list[float]]:
+    """The same routes, with arrows that share a gap beside each other: they lie as their ends do."""
+    sharing: dict[tuple[int, float], list] = {}
+    for (need, name), way in routes.items():
+        for i, spot in enumerate(way):
+            sharing.setdefault((place[need][0] + 1 + i, spot), []).append((place[name][1], place[need][1], need, name, i))
+    moved = {pair: list(way) for pair, way in routes.items()}
+    for (_, spot), those in sharing.items():
+        slot = min(SLOT, (GAP - 4) / max(1, len(those) - 1))
+        for k, (_, _, need, name, i) in enumerate(sorted(those)):
+            moved[need, name][i] = spot + slot * (k - (len(those) - 1) / 2)
+    return moved
+
+
+def spread(x: dict[str, float], ways: list[tuple[str, str]], routes: dict, end: int) -> dict[tuple[str, str], float]:
+    """Where each arrow leaves its box (end 0) or arrives at one (end 1): side by side, in the order of where they go."""
+    ports = {}
+    for box in x:
+        here = [pair for pair in ways if pair[end] == box]
+
+        def other(pair):
+            way = routes[pair]
+            return way[-end] if way else x[pair[1 - end]] + WIDTH / 2
+
+        for i, pair in enumerate(sorted(here, key=other)):
+            ports[pair] = x[box] + WIDTH / 2 + min(14, WIDTH * 0.8 / len(here)) * (i - (len(here) - 1) / 2)
+    return ports
+
+
+def path(start: float, way: list[float], end: float, top: float, rows: int) -> str:
+    """One arrow: down, between the boxes of the rows that it passes, and down to its box."""
+    said, at = [f"M{start:.1f} {top:.1f}"], start
+    for row in range(rows):
+        below = top + DROP
+        to = way[row] if row < rows - 1 else end
+        said.append(f"C{at:.1f} {top + DROP / 2:.1f} {to:.1f} {below - DROP / 2:.1f} {to:.1f} {below:.1f}")
+        if row < rows - 1:
+            said.append(f"V{below + HEIGHT:.1f}")
+        top, at = below + HEIGHT, to
+    return "".join(said)
+
+
 def svg(found: dict[str, Chapter]) -> str:
     """The map as inline SVG, whose colors the style sheet gives."""
     place = spots(found)
@@ -120,11 +190,17 @@ def svg(found: dict[str, Chapter]) -> str:
     x = {name: wide / 2 + right * (WIDTH + GAP) - WIDTH / 2 for name, (_, right) in place.items()}
     y = {name: GAP + row * (HEIGHT + DROP) for name, (row, _) in place.items()}
     tall = max(y.values()) + HEIGHT + GAP
-    drawn = []
-    for need, name in arrows(found):
-        x1, y1, x2, y2 = x[need] + WIDTH / 2, y[need] + HEIGHT, x[name] + WIDTH / 2, y[name]
-        bend = (y2 - y1) / 2
-        drawn.append(f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}"/>')
+    drawn = [
+        '<defs><marker id="map-head" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="7" markerHeight="7" '
+        'markerUnits="userSpaceOnUse" orient="auto"><polygon points="0,0.5 8,4 0,7.5"/></marker></defs>'
+    ]
+    ways, routes = arrows(found), channels(found, x, place)
+    leaves, arrives = spread(x, ways, routes, 0), spread(x, ways, routes, 1)
+    for pair in ways:
+        need, name = pair
+        rows = place[name][0] - place[need][0]
+        line = path(leaves[pair], routes[pair], arrives[pair], y[need] + HEIGHT, rows)
+        drawn.append(f'<path d="{line}" marker-end="url(#map-head)"/>')
     for name, chapter in found.items():
         words = textwrap.wrap(chapter.title, 19, break_on_hyphens=False)
         top = y[name] + HEIGHT / 2 + 4 - 7.5 * (len(words) - 1)
@@ -140,6 +216,14 @@ def svg(found: dict[str, Chapter]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {wide:.0f} {tall:.0f}" width="{wide:.0f}" '
         f'role="group" aria-label="Map of the chapters; the list below says the same">{"".join(drawn)}</svg>'
     )
+
+
+def key(found: dict[str, Chapter]) -> str:
+    """Which frame stands for which part of the book, as HTML."""
+    captions, _ = parts()
+    there = sorted({chapter.part for chapter in found.values()})
+    said = (f'<li class="part-{i}">{escape(captions[i])}</li>' for i in there)
+    return f'<ul class="map-key">{"".join(said)}</ul>'
 
 
 def listing(found: dict[str, Chapter]) -> str:

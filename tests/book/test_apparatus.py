@@ -49,9 +49,11 @@ def test_the_first_page_counts():
 
 def test_every_chapter_has_its_line_on_the_first_page():
     said = text_of("index.html").replace("\u2019", "'")
+    assert "To find a function, a law and a whole family of solutions" in said, "a comma of a list is no end"
     for chapter in chapter_map.chapters().values():
         assert chapter.promise
-        assert not re.search(r"[,;.]", chapter.promise), chapter.promise
+        assert not re.search(r"[;.]", chapter.promise), chapter.promise
+        assert len(chapter.promise) < 120, chapter.promise
         assert chapter.promise.split(" `")[0][:40].split("$")[0].split("*")[0].strip() in said
 
 
@@ -132,7 +134,51 @@ def test_the_map_has_every_chapter_and_its_arrows_are_prerequisites():
     for need, name in chapter_map.arrows(found):
         assert need in found[name].needs
         assert found[need].level < found[name].level
-    assert drawn.count("<path") == len(chapter_map.arrows(found)) > 10
+    assert drawn.count("<path") == drawn.count('marker-end="url(#map-head)"') == len(chapter_map.arrows(found)) > 10
+    assert 'id="map-head"' in drawn
+
+
+def test_a_part_has_its_own_frame_and_the_key_tells_which():
+    found = chapter_map.chapters()
+    key = chapter_map.key(found)
+    style = (ROOT / "book" / "_static" / "custom.css").read_text(encoding="utf-8")
+    looks = {}
+    for part in {chapter.part for chapter in found.values()}:
+        assert f'<li class="part-{part}">' in key
+        looks[part] = re.search(rf"\.part-{part} rect {{(.*?)}}", style)[1]
+    assert len(set(looks.values())) == len(looks) == 5
+    assert '<ul class="map-key">' in (SITE / "reading.html").read_text(encoding="utf-8")
+
+
+def inside_of_a_box(line, boxes):
+    """Where a line goes through a box, of which its ends are no part: points of its pieces, a cubic or a vertical each."""
+    at, seen = None, []
+    for kind, numbers in re.findall(r"([MCV])([^MCV]+)", line):
+        values = [float(number) for number in numbers.split()]
+        if kind == "M":
+            at = values
+        elif kind == "V":
+            seen += [(at[0], at[1] + (values[0] - at[1]) * i / 50) for i in range(51)]
+            at = [at[0], values[0]]
+        else:
+            knots = [at, values[:2], values[2:4], values[4:]]
+            for t in (i / 50 for i in range(51)):
+                weights = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3
+                seen.append(tuple(sum(w * knot[i] for w, knot in zip(weights, knots, strict=True)) for i in (0, 1)))
+            at = knots[3]
+    return [(x, y) for x, y in seen for a, b, c, d in boxes if a < x < a + c and b < y < b + d]
+
+
+def test_no_arrow_runs_behind_a_box():
+    drawn = chapter_map.svg(chapter_map.chapters())
+    frame = r'<rect x="([\d.-]+)" y="([\d.-]+)" width="([\d.]+)" height="([\d.]+)"'
+    boxes = [tuple(map(float, box)) for box in re.findall(frame, drawn)]
+    lines = re.findall(r'<path d="([^"]+)"', drawn)
+    assert boxes
+    assert lines
+    assert not {line: found for line in lines if (found := inside_of_a_box(line, boxes))}
+    a, b, c, d = boxes[0]
+    assert inside_of_a_box(f"M{a - 9} {b}C{a} {b} {a + c} {b + d} {a + c + 9} {b + d}V{b + 2 * d}", boxes)
 
 
 def test_the_map_is_as_wide_as_a_page_and_cuts_no_title():

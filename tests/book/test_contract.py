@@ -203,6 +203,13 @@ def test_stored_as_the_executor_stores(computing):
     assert again == computing.notebook, "run `make execute` for this chapter"
 
 
+def test_a_line_of_code_fits_its_page(computing):
+    """At 1280 pixels a cell shows 82 letters (tests/browser measures it); a longer line breaks, and its indent is lost."""
+    long = {i: line for i, cell in enumerate(computing.notebook.cells) if cell.cell_type == "code"
+            for line in cell.source.splitlines() if len(line) > 82}  # fmt: skip
+    assert not long, f"cells with lines of more than 82 letters: {sorted(long)}"
+
+
 def test_stays_small(chapter):
     assert chapter.path.stat().st_size < 3e6
 
@@ -211,3 +218,13 @@ def test_references_have_no_formulas_in_tex():
     """A list of references shows titles as they stand in the file: formulas in them are written in letters."""
     entries = (chapters.ROOT / "book" / "references.bib").read_text(encoding="utf-8")
     assert re.findall(r".*(?:\$|\\[a-z]{2}).*", entries) == []
+
+
+def test_labels_of_references_are_plain_text():
+    pages = (chapters.ROOT / "_build" / "html" / "book").glob("*.html")
+    labels = {
+        label for page in pages for label in re.findall(r'<span class="label">(.*?)</span>\n', page.read_text(encoding="utf-8"))
+    }
+    assert len(labels) > 50
+    assert not {label for label in labels if re.search(r"[{}\\]", label)}
+    assert any("Müller and Zeinhofer" in label for label in labels)

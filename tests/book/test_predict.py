@@ -9,6 +9,7 @@ sys.path.insert(0, str(chapters.ROOT / "book" / "_ext"))
 
 import predict
 
+THIN = "\N{NARROW NO-BREAK SPACE}"
 SITE = chapters.ROOT / "_build" / "html" / "book"
 
 
@@ -18,13 +19,14 @@ def glued(monkeypatch):
 
 
 def test_the_first_glued_number_is_the_truth():
-    assert predict.truth("It is {glue:text}`error:.1%`, or {glue:text}`slope:.0f`.", "heat") == (pytest.approx(2.45), "2.5%", "%")
+    two = "It is {glue:text}`error:.1%`, or {glue:text}`slope:.0f`."
+    assert predict.truth(two, "heat") == (pytest.approx(2.45), f"2.5{THIN}%", "%")
     assert predict.truth("It is {glue:text}`heat.ipynb::error:.1e`.", "burgers") == (0.0245, "2.5·10⁻²", "")
     assert predict.truth("Read on.", "heat") is None
 
 
 def test_the_right_choice_is_the_nearest_in_factors_or_the_one_that_holds():
-    assert predict.choose("30 %; 3 %; 0.3 %", 2.45, {}) == (("30 %", "3 %", "0.3 %"), "3 %")
+    assert predict.choose("30 %; 3 %; 0.3 %", 2.45, {}) == ((f"30{THIN}%", f"3{THIN}%", f"0.3{THIN}%"), f"3{THIN}%")
     assert predict.choose("twice {slope < 1.5}; four times {slope >= 1.5}", None, {"slope": 2.0})[1] == "four times"
 
 

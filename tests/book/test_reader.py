@@ -34,7 +34,7 @@ def written(source):
         ("{term}`loss` and {term}`a jet\n<jet>`", "loss and a jet"),
         ("{cite}`raissi2019,kingma2015`", "(Raissi et al., 2019; Kingma and Ba, 2015)"),
         ("{cite:t}`kingma2015`", "Kingma and Ba (2015)"),
-        ("{glue:text}`error:.1%`, {glue:text}`word`, {glue:text}`burgers.ipynb::steps:d`", "1.2%, few, 300"),
+        ("{glue:text}`error:.1%`, {glue:text}`word`, {glue:text}`burgers.ipynb::steps:d`", "1.2\u202f%, few, 300"),
         ("{glue:text}`error:.1e`", "1.2·10⁻²"),
         ("$$\nu = 1\n$$ (eq-a)", "$$\nu = 1\n\\tag{2.1}\n$$"),
         ("[a link](https://example.org)", "[a link](https://example.org)"),
@@ -57,7 +57,7 @@ def test_a_question_is_text_and_its_answer_is_folded():
     source = ":::{predict}\n:answer: It is {glue:text}`error:.1%`.\n:choices: 1 % {error < 1}; 3 % {error > 1}\nHow much?\n:::"
     (box,) = written(source)
     assert box.startswith('<div class="alert alert-block alert-warning">\n\n**Predict**\n\nHow much?\n\nChoose: 1 % · 3 %')
-    assert "<details><summary>What comes out</summary>\n\nIt is 1.2%.\n\n</details>" in box
+    assert "<details><summary>What comes out</summary>\n\nIt is 1.2\u202f%.\n\n</details>" in box
 
 
 def test_a_quiz_is_folded():

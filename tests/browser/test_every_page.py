@@ -3,6 +3,7 @@
 The tests of a page share it, so the last ones may leave it changed.
 """
 
+import base64
 import io
 import re
 
@@ -11,10 +12,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
+from pinnedu import plots
+
 SOURCES = {page.stem: page.read_text(encoding="utf-8") for page in chapters.pages()}
 WITH_PLAYER = [name for name, text in SOURCES.items() if 'class=\\"explorer\\"' in text]
 WITH_QUIZ = [name for name, text in SOURCES.items() if ":::{quiz}" in text]
 WITH_FIGURE = [name for name, text in SOURCES.items() if '"image/png"' in text]
+WITH_REFERENCES = [name for name, text in SOURCES.items() if "{bibliography}" in text]
+CODE_WIDTH = 82  # see test_contract.py
 ASKING = [name for name, text in SOURCES.items() if re.search(r":::\{predict\}|:class: predict", text)]
 
 THEME = "theme => document.documentElement.dataset.theme = theme"
@@ -30,21 +35,38 @@ CONTRAST = """() => {
   return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }"""
 
-# A formula, code or a table may be wider than the page where it can be scrolled and says so by its shadow (the class "wide").
+# What is wider than the page can be scrolled there, and says so: it fades at the edge (the class "wide").
 CLIPPED = """() => {
+  const fades = box => parseFloat(getComputedStyle(box).getPropertyValue("--right")) > 1;
   const wrong = [];
-  for (const box of document.querySelectorAll(".bd-article :is(pre, mjx-container, table)")) {
+  for (const box of document.querySelectorAll(".bd-article :is(pre, mjx-container, table, .chapter-map svg, .cell_output img)")) {
     if (box.closest("details:not([open])") || !box.getClientRects().length) continue;
     for (let around = box; !around.matches(".bd-article"); around = around.parentElement) {
       const style = getComputedStyle(around);
       if (style.overflowX === "visible" || around.scrollWidth - around.clientWidth <= 2) continue;
-      const scrolls = ["auto", "scroll"].includes(style.overflowX) && style.backgroundImage.includes("gradient");
+      const scrolls = ["auto", "scroll"].includes(style.overflowX) && style.maskImage.includes("gradient") && fades(around);
       if (!scrolls) wrong.push(`${around.tagName}.${around.className}: ${around.textContent.trim().slice(0, 60)}`);
       break;
     }
   }
   return [...new Set(wrong)];
 }"""
+
+# How many letters a line of code has room for, in each cell.
+ROOM = """() => [...document.querySelectorAll(".bd-article div.cell_input pre")].filter(box => box.checkVisibility()).map(box => {
+  const style = getComputedStyle(box), brush = document.createElement("canvas").getContext("2d");
+  brush.font = `${style.fontSize} ${style.fontFamily}`;
+  const inside = box.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+  return Math.floor(inside / brush.measureText("0").width);
+})"""
+
+# References whose label has TeX in it, or is covered by the numbers that lead back.
+REFERENCES = """() => [...document.querySelectorAll(".bd-article div.citation")].filter(one => {
+  const label = one.querySelector(".label"), back = one.querySelector(".backrefs");
+  const covers = back && [...label.getClientRects()].some(a => [...back.getClientRects()].some(b =>
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 6));
+  return /[{}\\\\]/.test(label.textContent) || covers;
+}).map(one => one.textContent.trim().slice(0, 60))"""
 
 # wide.js has seen the page.
 READY = "() => !document.querySelector('button.copybtn:not([tabindex=\"-1\"])')"
@@ -109,9 +131,31 @@ def test_no_formula_code_or_table_is_clipped(page):
 
 @on(SOURCES)
 def test_code_and_formulas_fit_a_wide_page(page):
-    """At 1280 pixels nothing of them has to be scrolled."""
-    assert page.locator(".bd-article div.cell pre.wide").all_inner_texts() == []
+    """At 1280 pixels nothing of them has to be scrolled, and lines of as many letters as chapters may have do not break."""
+    assert page.locator(".bd-article pre.wide").all_inner_texts() == []
     assert page.locator(".bd-article mjx-container.wide").all_inner_texts() == []
+    room = page.evaluate(ROOM)
+    assert min(room, default=CODE_WIDTH) >= CODE_WIDTH
+
+
+@on(WITH_REFERENCES)
+def test_a_reference_can_be_read(page):
+    """Its label is plain text, and the numbers that lead back cover nothing."""
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.settle()
+        assert page.evaluate(REFERENCES) == []
+
+
+@on(WITH_FIGURE)
+def test_letters_of_a_figure_can_be_read_on_a_phone(page):
+    """A figure of one panel is not shrunk to the width of a phone: its letters of 11 pixels stay above 9."""
+    page.set_viewport_size({"width": 390, "height": 900})
+    page.settle()
+    shrunk = page.evaluate("""() => [...document.querySelectorAll(".bd-article .cell_output img[style*='width: ']")]
+      .filter(one => one.checkVisibility() && !one.closest(".explorer"))
+      .map(one => one.getBoundingClientRect().width / parseFloat(one.style.width))""")
+    assert min(shrunk, default=1) >= 0.85
 
 
 @on(WITH_FIGURE)
@@ -265,3 +309,34 @@ def test_no_serious_obstacle_for_anybody(page):
         for node in one["nodes"]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def contrast(color, ground):
+    """Of two colors of 0 to 255 (WCAG 2.1)."""
+
+    def light(parts):
+        return sum(
+            share * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+            for share, c in zip((0.2126, 0.7152, 0.0722), (part / 255 for part in parts), strict=True)
+        )
+
+    bright, dim = sorted((light(color) + 0.05, light(ground) + 0.05), reverse=True)
+    return bright / dim
+
+
+@on(["heat"])
+def test_every_color_of_a_figure_is_seen_at_night(page):
+    """The lines of each color beside the ground, as the filter draws them."""
+    page.evaluate(THEME, "dark")
+    with Image.new("RGB", (20 * (len(plots.COLORS) + 1), 20), "white") as swatches, io.BytesIO() as file:
+        for k, color in enumerate(plots.COLORS):
+            swatches.paste(color, (20 * k, 0, 20 * k + 20, 20))
+        swatches.save(file, format="png")
+        source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    shown = page.locator(".bd-article .cell_output img").first
+    shown.evaluate("(one, source) => { one.src = source; one.style.width = 'auto'; one.style.minWidth = 0; }", source)
+    page.settle()
+    with Image.open(io.BytesIO(shown.screenshot())) as seen:
+        colors = [seen.convert("RGB").getpixel((20 * k + 10, 10)) for k in range(len(plots.COLORS) + 1)]
+    assert max(colors[-1]) < 40, "white is the ground"
+    assert min(contrast(color, colors[-1]) for color in colors[:-1]) > 2

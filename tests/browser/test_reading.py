@@ -1,9 +1,11 @@
 """What a reader does: goes by keyboard, looks at a phone, guesses, searches, prints."""
 
+import io
 import re
 
 import chapters
 import pytest
+from PIL import Image
 
 
 def test_a_link_is_a_stop_once(visit):
@@ -43,6 +45,29 @@ def test_the_map_can_be_read(visit, width):
     })""")
     assert min(size for box in boxes for size, _ in box) >= 11
     assert min(room for box in boxes for _, room in box) >= 0
+
+
+def test_the_map_fades_where_there_is_more(visit):
+    page = visit("book/reading.html", width=390)
+    box = page.locator(".chapter-map")
+    page.wait_for_function("() => document.querySelector('.chapter-map.wide.more-right:not(.more-left)')")
+    box.evaluate("box => box.scrollTo(9999, 0)")
+    page.wait_for_function("() => document.querySelector('.chapter-map.wide.more-left:not(.more-right)')")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.wait_for_function("() => !document.querySelector('.chapter-map.wide, .chapter-map.more-left, .chapter-map.more-right')")
+
+
+def test_a_wide_table_fades_over_its_rows(visit):
+    """A shadow behind it would be hidden by the ground of the rows."""
+    page = visit("book/optimizers.html", width=390)
+    table = page.locator(".printed-table.wide").first
+    table.wait_for()
+    with Image.open(io.BytesIO(table.screenshot())) as seen:
+        right = seen.convert("L").crop((seen.width - 4, 10, seen.width, seen.height))
+        left = seen.convert("L").crop((0, 10, 120, seen.height))
+    assert left.getextrema()[0] < 100, "letters"
+    assert right.getextrema()[0] > 150, "at the right edge nothing is dark"
+    assert "gradient" in table.evaluate("box => getComputedStyle(box).maskImage")
 
 
 # Predict.
@@ -104,6 +129,28 @@ def test_search_finds_sections_and_shows_the_line(visit, words, page_name, secti
     item.locator("a").click()
     page.wait_for_url(f"**/{page_name}.html{section}*")
     assert page.wrong == []
+
+
+def test_a_section_that_has_the_phrase_comes_before_a_long_page_that_has_the_words(visit):
+    page = visit("search.html?q=natural+gradient")
+    first = page.locator("#search-results li a").first
+    first.wait_for()
+    assert "scoreboard" not in first.get_attribute("href")
+    assert "natural gradient" in page.locator("#search-results li").first.inner_text().lower()
+
+
+@pytest.mark.parametrize("words", ["boundary+condition", "gradient+descent", "heat"])
+def test_a_found_line_is_prose_and_marks_whole_words(visit, words):
+    page = visit(f"search.html?q={words}")
+    page.locator("#search-results li mark").first.wait_for()
+    cut = page.evaluate("""() => [...document.querySelectorAll(".found-line mark")].filter(mark => {
+      const [before, after] = [mark.previousSibling, mark.nextSibling].map(one => one?.textContent || "");
+      return /[\\p{L}\\p{N}_]$/u.test(before) || /^[\\p{L}\\p{N}_]/u.test(after);
+    }).map(mark => mark.parentElement.textContent)""")
+    assert cut == []
+    mixed = page.evaluate("""() => [...document.querySelectorAll(".found-line")].map(one => one.textContent)
+      .filter(text => /(def \\w+\\(|import (torch|numpy)|= torch\\.)/.test(text) && /[a-z]\\. [A-Z][a-z]+ [a-z]+/.test(text))""")
+    assert mixed == []
 
 
 # Paper.
