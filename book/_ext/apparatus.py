@@ -64,11 +64,14 @@ class ProofStrip(SphinxDirective):
         facts = {
             "chapters that run": len(chapters.notebooks()),
             f"of {len(found)} claims of the talk hold": sum(row.holds is True for row in found),
-            f"trainings in {len(stored)} stored studies": sum(len(study["results"]) for study in stored),
+            f"runs in {len(stored)} stored studies": sum(len(study["results"]) for study in stored),
             "requests to the internet": 0,
         }
         items = "".join(f"<li><strong>{number:,}</strong> {escape(words)}</li>" for words, number in facts.items())
         return [nodes.raw("", f'<ul class="proof-strip">{items}</ul>', format="html")]
+
+
+HERE = "open this notebook (the arrow at the top of the page)"
 
 
 class FromChapter(SphinxDirective):
@@ -93,7 +96,8 @@ class Player(FromChapter):
 
     def found(self, data, said, figure):
         html = "".join(data.get("text/html", ""))
-        return html if 'class="explorer"' in html else None
+        there = f'open <a href="{self.arguments[0]}.html">its chapter</a> as a notebook'  # this page is none
+        return html.replace(HERE, there) if 'class="explorer"' in html else None
 
 
 class Picture(FromChapter):

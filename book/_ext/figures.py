@@ -29,7 +29,10 @@ def scaled(red, green, blue, plus):
 
 
 def filter_of_dark_pages():
-    """The filter, which custom.css applies. With least m and most M of a color's parts: color - m + m ground + m (M - m) + (1 - M) ink."""
+    """The filter, which custom.css applies.
+
+    With least m and most M of a color's parts: color - m + m ground + m (M - m) + (1 - M) ink.
+    """
     channels = []
     for name, row in (("r", "1 0 0 0 0"), ("g", "0 1 0 0 0"), ("b", "0 0 1 0 0")):
         channels.append(f'<feColorMatrix in="SourceGraphic" values="{row} {row} {row} 0 0 0 0 1" result="{name}"/>')

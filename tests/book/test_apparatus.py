@@ -36,6 +36,7 @@ def test_the_first_page_leads_into_the_book():
         assert re.search(rf'<a class="[^"]*(?:sd-btn|sd-stretched-link)[^"]*" href="{name}.html"', body), name
     assert 'href="#how-to-run-it"' in body
     assert body.count('class="explorer"') == 1
+    assert "arrow at the top" not in body and 'open <a href="heat.html">its chapter</a> as a notebook' in body
     assert len(re.findall(r'<img class="taste" src="data:image/png;base64,[^"]+" alt="[^"]{20,}"', body)) == 5
 
 
@@ -44,12 +45,12 @@ def test_the_first_page_counts():
     runs = [json.loads(path.read_text(encoding="utf-8"))["results"] for path in (ROOT / "book" / "studies").glob("*.json")]
     assert f"{len(NOTEBOOKS)} chapters that run" in said
     assert f"{sum(row.holds is True for row in ROWS)} of {len(ROWS)} claims of the talk hold" in said
-    assert f"{sum(map(len, runs)):,} trainings in {len(runs)} stored studies" in said
+    assert f"{sum(map(len, runs)):,} runs in {len(runs)} stored studies" in said
 
 
 def test_every_chapter_has_its_line_on_the_first_page():
     said = text_of("index.html").replace("\u2019", "'")
-    assert "To find a function, a law and a whole family of solutions" in said, "a comma of a list is no end"
+    assert "How to find unknown functions and laws from measurements" in said
     for chapter in chapter_map.chapters().values():
         assert chapter.promise
         assert not re.search(r"[;.]", chapter.promise), chapter.promise
