@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from pinnedu.observations import Observed
 from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.sampling import Sampler, undisturbed
 
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
+MISSED = 0.5  # data that are missed by this share of their standard deviation, or more, are not fitted
 
 
 class Judge:
@@ -117,3 +119,22 @@ class Judge:
             f"The loss on fresh points is {fresh:.1e}, the training loss {loss:.1e}: the points were fitted, "
             "not the equation. Use more points, draw them again (Points(resample=...)), or adaptive ones."
         )
+
+    def missed_data(self) -> Iterator[str]:
+        """A warning for each set of measured values that the model does not follow."""
+        objective = self.objective
+        for name, condition in objective.problem.conditions.items():
+            if not isinstance(condition, Observed):
+                continue
+            rows = objective.sample[name]
+            with torch.no_grad():
+                residual = objective.problem.residuals(self.model, {name: rows}, objective.derivatives)[name]
+            values = rows[:, -len(condition.values) :]
+            spread = float((values - values.mean(dim=0)).norm())
+            if spread > 0 and float(residual.norm()) > MISSED * spread:
+                share = float(residual.norm()) / spread
+                yield (
+                    f"The data {name!r} are missed by {share:.0%} of their standard deviation, and the loss has stopped falling. "
+                    f"Unless their noise is as large: give them a larger weight (weights={{{name!r}: 1000}}), begin from another "
+                    "seed, or let solve choose."
+                )

@@ -389,7 +389,7 @@ class _Run:
         return history | {name: found[: len(steps), i] for i, name in enumerate(problem.unknowns)}
 
     def standstill(self, history: Mapping[str, np.ndarray]) -> Iterator[str]:
-        """What a run did not move, in words: the loss, or an unknown. Nothing is said of short runs, and of those that go on."""
+        """What a run did not move, in words: the loss, data, or an unknown. Nothing of short runs, and of those that go on."""
         if len(self.record) < ENOUGH or self.settings.after is not None:
             return
         loss = history["loss"]
@@ -399,6 +399,8 @@ class _Run:
                 f"The loss {what} its first value, {loss[0]:.1e}: nothing was learned. Try a smaller rate if it rose and a "
                 "larger one if it stood still, and see whether the equations depend on the model."
             )
+        if loss[-1] > loss[len(loss) // 2] / 2:
+            yield from self.judge.missed_data()
         for name, guess in self.problem.unknowns.items():
             if np.abs(history[name] - float(guess)).max() <= STILL * abs(float(guess)):
                 size = "" if self.settings.scale else ", or its size is far from 1: leave scale=False out"

@@ -36,7 +36,8 @@ def test_the_first_page_leads_into_the_book():
         assert re.search(rf'<a class="[^"]*(?:sd-btn|sd-stretched-link)[^"]*" href="{name}.html"', body), name
     assert 'href="#how-to-run-it"' in body
     assert body.count('class="explorer"') == 1
-    assert "arrow at the top" not in body and 'open <a href="heat.html">its chapter</a> as a notebook' in body
+    assert "the arrow at the top of the page" not in body
+    assert 'open <a href="heat.html">its chapter</a> as a notebook' in body
     assert len(re.findall(r'<img class="taste" src="data:image/png;base64,[^"]+" alt="[^"]{20,}"', body)) == 5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from math import pi
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from pinnedu import (
     HardConstraint,
     ModifiedMLP,
     Observed,
+    On,
     Points,
     Problem,
     curriculum,
@@ -363,3 +365,40 @@ def test_a_seed_of_the_weights_is_theirs(decay, scripted):
     assert not torch.equal(trained(MLP(decay, (6,)), seed=0), chosen)
     with pytest.raises(ValueError, match="seed must be a whole number of at least 0, not 1.5"):
         MLP(decay, seed=1.5)
+
+
+LINE = torch.linspace(0, 1, 50, dtype=torch.float64)[:, None]
+
+
+def trained_on(seen, equation, fields=("u",), **weights):
+    """A network on an equation and values of u on a line."""
+    conditions = {"data": Observed(LINE, u=seen)}
+    if "C" in fields:
+        conditions["edge"] = On(x=0, equation=lambda C: C - 1)
+    problem = Problem(Box(x=(0, 1)), {"law": equation}, conditions, fields=fields)
+    model = MLP(problem, hidden=(16, 16), seed=0)
+    return fit(model, problem, optimizer=GaussNewton(), steps=60, weights=weights, seed=0, progress=False)
+
+
+def told(run):
+    return any("'data' are missed by" in said and "weights={'data': 1000}" in said for said in run.warnings)
+
+
+def test_data_that_are_not_fitted_are_told():
+    data = torch.sin(2 * pi * LINE[:, 0])
+    assert told(trained_on(data, lambda u: u.x, data=1e-6))  # the equation wants a constant
+    noise = 0.2 * torch.randn(50, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    assert not told(trained_on(data + noise, lambda u: u.xx + 4 * pi**2 * u))
+
+
+def test_an_unknown_conductivity_is_found_where_its_data_count():
+    """-(C u')' = f with u = sin pi x and C = 1 + sin(2 pi x) / 2: with equal weights a wrong u and C may satisfy it."""
+
+    def flow(u, C, x):
+        c, slope = 1 + torch.sin(2 * pi * x) / 2, pi * torch.cos(2 * pi * x)
+        return (C * u.x).x + pi**2 * torch.sin(pi * x) * c - pi * torch.cos(pi * x) * slope
+
+    run = trained_on(torch.sin(pi * LINE[:, 0]), flow, ("u", "C"), data=1000)
+    x = LINE[:, 0].numpy()
+    assert np.abs(run.predict(x=x, of="C") - 1 - np.sin(2 * pi * x) / 2).max() < 0.02
+    assert not told(run)
