@@ -88,6 +88,9 @@ SPEED = {"speed": On(t=0, equation=lambda u: u.t)}
         (Problem(SQUARE, WAVE, SIDES | START), False),
         (Problem(SQUARE, WAVE, SIDES | START | SPEED), True),
         (Problem(SQUARE, {"heat": lambda u: u.t - u.xx}, SIDES | START), True),
+        # Bessel's equation: of its solutions only those that u(0) determines are smooth
+        (Problem(Box(t=(0, 5)), {"bessel": lambda u, t: t * u.tt + u.t + t * u}, {"one": On(t=0, equation=lambda u: u - 1)}), True),
+        (Problem(Box(t=(0, 5)), {"euler": lambda u, t: t * u.t - u}, {"zero": On(t=0, equation=lambda u: u)}), False),  # u = c t
     ],
 )
 def test_a_condition_is_missed_at_the_start_however_fast_the_motion(problem, enough):
