@@ -14,7 +14,8 @@ from pinnedu.trainers.objective import Objective
 from pinnedu.trainers.sampling import Sampler, undisturbed
 
 OVERFIT = 30.0  # a fresh loss this many times the training loss means that points were fitted, not the equation
-MISSED = 0.5  # data that are missed by this share of their standard deviation, or more, are not fitted
+MISSED = 0.5  # data that are missed by more than this share of their standard deviation are not fitted
+REST = 0.9  # of the loss: then the equations are met
 
 
 class Judge:
@@ -121,20 +122,23 @@ class Judge:
         )
 
     def missed_data(self) -> Iterator[str]:
-        """A warning for each set of measured values that the model does not follow."""
+        """A warning for measured values that the model does not follow, where they are nearly all that is left of the loss."""
         objective = self.objective
+        with torch.no_grad():
+            loss, terms = objective.loss_and_terms()
+            parts = (terms * torch.as_tensor(objective.used_weights()).to(terms) / loss).tolist()
+        shares = dict(zip(objective.problem.terms, parts, strict=True))
         for name, condition in objective.problem.conditions.items():
-            if not isinstance(condition, Observed):
+            if not isinstance(condition, Observed) or shares[name] < REST:
                 continue
             rows = objective.sample[name]
             with torch.no_grad():
                 residual = objective.problem.residuals(self.model, {name: rows}, objective.derivatives)[name]
             values = rows[:, -len(condition.values) :]
-            spread = float((values - values.mean(dim=0)).norm())
-            if spread > 0 and float(residual.norm()) > MISSED * spread:
-                share = float(residual.norm()) / spread
+            missed = float(residual.norm() / (values - values.mean(dim=0)).norm())
+            if MISSED < missed < math.inf:
                 yield (
-                    f"The data {name!r} are missed by {share:.0%} of their standard deviation, and the loss has stopped falling. "
-                    f"Unless their noise is as large: give them a larger weight (weights={{{name!r}: 1000}}), begin from another "
-                    "seed, or let solve choose."
+                    f"The data {name!r} are missed by {missed:.0%} of their standard deviation, and they are "
+                    f"{shares[name]:.0%} of the loss: the equations are met by something else. Unless the noise is as large: "
+                    f"give the data a larger weight (weights={{{name!r}: 1000}}), begin from another seed, or let solve choose."
                 )

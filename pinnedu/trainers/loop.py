@@ -399,7 +399,7 @@ class _Run:
                 f"The loss {what} its first value, {loss[0]:.1e}: nothing was learned. Try a smaller rate if it rose and a "
                 "larger one if it stood still, and see whether the equations depend on the model."
             )
-        if loss[-1] > loss[len(loss) // 2] / 2:
+        if loss[-1] < loss[0] / ENOUGH:
             yield from self.judge.missed_data()
         for name, guess in self.problem.unknowns.items():
             if np.abs(history[name] - float(guess)).max() <= STILL * abs(float(guess)):
