@@ -62,11 +62,13 @@ CLAIMS = [
         "root-of-walks",
         "In 20 dimensions 16 times as many walks divide the root mean square error by 2.5 to 6.5: the square root.",
         lambda results: 2.5 < typical(results, 20, 16) / typical(results, 20, 256) < 6.5,
+        row="R33",
     ),
     Claim(
         "any-dimension",
         "With 16 walks from each point the root mean square error in 100 dimensions is at most twice that in 20.",
         lambda results: typical(results, 100, 16) < 2 * typical(results, 20, 16),
+        row="R33",
     ),
 ]
 

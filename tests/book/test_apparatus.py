@@ -149,7 +149,7 @@ def test_a_part_has_its_own_frame_and_the_key_tells_which():
         assert f'<li class="part-{part}">' in key
         looks[part] = re.search(rf"\.part-{part} rect {{(.*?)}}", style)[1]
     assert len(set(looks.values())) == len(looks) == 5
-    assert '<ul class="map-key">' in (SITE / "reading.html").read_text(encoding="utf-8")
+    assert '<ul class="map-key">' in (SITE / "index.html").read_text(encoding="utf-8")
 
 
 def inside_of_a_box(line, boxes):

@@ -7,7 +7,7 @@ import pytest
 
 def test_the_root_and_the_map_lead_to_the_chapters(visit):
     assert visit("index.html").wrong == []
-    page = visit("book/reading.html")
+    page = visit("book/index.html")
     page.locator(".chapter-map a[href='gradient_descent.html']").click()
     page.wait_for_url("**/gradient_descent.html")
 

@@ -33,7 +33,7 @@ def test_the_scoreboard_on_a_phone_says_what_holds(visit):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_map_can_be_read(visit, width):
-    page = visit("book/reading.html", width=width)
+    page = visit("book/index.html", width=width)
     boxes = page.evaluate("""() => [...document.querySelectorAll(".chapter-map g")].map(box => {
       const frame = box.querySelector("rect").getBoundingClientRect();
       return [...box.querySelectorAll("text")].map(text => {
@@ -48,7 +48,7 @@ def test_the_map_can_be_read(visit, width):
 
 
 def test_the_map_fades_where_there_is_more(visit):
-    page = visit("book/reading.html", width=390)
+    page = visit("book/index.html", width=390)
     box = page.locator(".chapter-map")
     page.wait_for_function("() => document.querySelector('.chapter-map.wide.more-right:not(.more-left)')")
     box.evaluate("box => box.scrollTo(9999, 0)")
