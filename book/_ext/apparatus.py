@@ -34,7 +34,12 @@ class ChapterMap(SphinxDirective):
         found = chapter_map.chapters()
         html = chapter_map.key(found)
         html += f'<div class="chapter-map" tabindex="0" role="region" aria-label="Map">{chapter_map.svg(found)}</div>'
-        return [nodes.raw("", html, format="html"), *parsed(self, chapter_map.listing(found))]
+        words = parsed(self, chapter_map.listing(found))
+        return [
+            nodes.raw("", f"{html}<details class='map-words'><summary>The same in words</summary>", format="html"),
+            *words,
+            nodes.raw("", "</details>", format="html"),
+        ]
 
 
 class Scoreboard(SphinxDirective):
