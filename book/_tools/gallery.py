@@ -1,6 +1,6 @@
 """Run what is missing of the gallery, and print its table: each problem's median error beside the best published and the aim.
 
-It goes on where it was stopped; what was run is stored after each problem. Only problems that are asked for are run and shown.
+It goes on where it was stopped; what was run is stored after each run. Only problems that are asked for are run and shown.
 
 Usage: ``python book/_tools/gallery.py [--look] [--seconds 300] [PROBLEM ...]``, all problems without a name. The look is one
 short run of each, which is stored beside the long ones. Runs of another length than the study's are shown and not stored.
@@ -17,7 +17,10 @@ from pinnedu.studies import Study
 
 
 def wanted(study: Study, problems: list[str], seconds: float | None, look: bool = False) -> list[dict]:
-    """The runs of some problems, all without a name; once each, with the first seed, where they are shorter or longer."""
+    """The runs of some problems, all without a name: each problem once before any again.
+
+    Where they are shorter or longer it is one seed.
+    """
     there = [exhibit.name for exhibit in GALLERY]
     if unknown := sorted(set(problems) - set(there)):
         raise ValueError(f"The gallery has no {', '.join(unknown)}; it has: {', '.join(there)}.")
@@ -25,7 +28,8 @@ def wanted(study: Study, problems: list[str], seconds: float | None, look: bool 
     runs = [one for one in runs if (one["method"] == "first look") == look]
     if seconds is not None:
         runs = [one | {"seconds": seconds} for one in runs if one["seed"] == study.cheap["seed"]]
-    return sorted(runs, key=lambda one: there.index(one["problem"]))
+    order = list(dict.fromkeys(one["method"] for one in runs))
+    return sorted(runs, key=lambda one: (one["seed"], order.index(one["method"]), there.index(one["problem"])))
 
 
 def table(entries: list[dict]) -> str:
@@ -60,13 +64,15 @@ def main(arguments: list[str]) -> int:
     there = {} if given.seconds is not None else current(study)
     print(f"gallery: {len(runs)} runs, of which {sum(key(one) in there for one in runs)} are there", flush=True)
     failures = []
-    groups = [[one for one in runs if one["problem"] == problem] for problem in dict.fromkeys(one["problem"] for one in runs)]
+    wide = workers() or 1
+    groups = [runs[first : first + wide] for first in range(0, len(runs), wide)]
     for own in [runs] if given.look else groups:  # short runs would be drowned by the start of their process
         before = len(there)
-        there, failed = run(study, own, there, 1, workers() or 1, RUNS / f"gallery-{study.code}")
+        there, failed = run(study, own, there, 1, wide, RUNS / f"gallery-{study.code}")
         failures += failed
         if given.seconds is None and len(there) > before:
-            head = {"study": "gallery", "code": study.code, "processor": processor(), "versions": versions()}
+            kinds = [*(study.stored["processor"].split("; ") if before else []), processor()]
+            head = {"study": "gallery", "code": study.code, "processor": "; ".join(dict.fromkeys(kinds)), "versions": versions()}
             store(study.path.with_suffix(".json"), head, [there[key(one)] for one in study.runs if key(one) in there])
     for failure in failures:
         print(f"  failed: {failure}")

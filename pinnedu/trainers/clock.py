@@ -1,4 +1,4 @@
-"""How much of its time a recipe has used: in seconds, and in steps where those are bounded."""
+"""The clock of every run, and how much of its time a recipe has used: in seconds, and in steps where those are bounded."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from pinnedu.models import MLP
 from pinnedu.problem import Problem
 from pinnedu.progress import Bar
 from pinnedu.sampling import Points
+from pinnedu.trainers import clock
 from pinnedu.trainers.checkpoint import Checkpoint
 from pinnedu.trainers.interrupt import Interruption
 from pinnedu.trainers.optimizers import Diverged, Finished
@@ -225,7 +225,7 @@ class _Run:
                 if record.seconds >= limit:
                     self.end(Status.SECONDS, f"the time limit of {limit:g} s was reached at step {step - 1}")
                     return
-                start = time.perf_counter()
+                start = clock.now()
                 self.moving = True
                 terms = self.step(step)
                 if terms is None:
@@ -234,7 +234,7 @@ class _Run:
                 record.terms.append(terms)
                 if self.problem.unknowns:
                     record.unknowns.append(state.unknowns())
-                elapsed = record.seconds + (time.perf_counter() - start)
+                elapsed = record.seconds + (clock.now() - start)
                 if settings.seconds is not None:
                     elapsed = state.objective.team.agree(elapsed)  # all end at the same step
                 record.times.append(elapsed)
