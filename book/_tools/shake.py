@@ -26,6 +26,7 @@ from pinnedu.studies import Results, Study
 SHAKEN = FOLDER / "shaken"
 LEAST = 0.95
 DRAWS = 1000
+SHORT = 32  # numbers in a list that is kept
 PLAIN = "plain"  # as `make studies` runs
 AVX512 = {"ATEN_CPU_CAPABILITY": "avx2"} if torch.backends.cpu.get_cpu_capability() == "AVX512" else {}
 ROUNDINGS: dict[str, tuple[dict[str, str], int]] = {  # variables, and threads
@@ -90,8 +91,14 @@ def stored(study: Study) -> dict:
 
 
 def light(entry: dict) -> dict:
-    """A run without its curves: claims are about numbers."""
-    return entry | {"value": {name: value for name, value in entry["value"].items() if isinstance(value, int | float)}}
+    """A run without its curves and fields: claims are about numbers, and short lists of them."""
+
+    def short(value: object) -> bool:
+        return isinstance(value, int | float) or (
+            isinstance(value, list) and len(value) <= SHORT and all(isinstance(one, int | float) for one in value)
+        )
+
+    return entry | {"value": {name: value for name, value in entry["value"].items() if short(value)}}
 
 
 def repeat(name: str, rounding: str, seeds: list[int] | None) -> int:

