@@ -16,6 +16,7 @@ from pinnedu.studies import Claim, Study
 
 TRUE = {"k": 0.5, "c": 0.3}
 NOISE, READINGS, MEMBERS = 0.05, 100, 5
+DRAWS = 100  # of the noise: so many that the share of one more draw is small
 
 
 def formula(points, k, c):
@@ -123,8 +124,8 @@ CLAIMS = [
 study = Study(
     run,
     grid=[
-        *({"method": "laplace", "seed": seed} for seed in range(40)),
-        *({"method": "formula", "seed": seed} for seed in range(40)),
+        *({"method": "laplace", "seed": seed} for seed in range(DRAWS)),
+        *({"method": "formula", "seed": seed} for seed in range(DRAWS)),
         *({"method": "ensemble", "seed": seed} for seed in range(4)),
     ],
     claims=CLAIMS,
