@@ -95,7 +95,11 @@ CLAIMS = [
     ),
 ]
 
-ARMS = [(20, "radial", "long"), (20, "radial", "short"), (20, "exact", "short"), (20, "signs", "short"), (100, "radial", "short")]
+ARMS = [
+    (20, "radial", "long"),
+    *((20, laplacian, "short") for laplacian in LAPLACIANS),
+    *((dim, "radial", "short") for dim in (10, 50, 100)),
+]
 
 study = Study(
     run,
