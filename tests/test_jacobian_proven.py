@@ -11,7 +11,7 @@ from torch import nn
 
 import pinnedu.jacobian
 from pinnedu import MLP, Box, Observed, On, PeriodicEmbedding, Points, Problem
-from pinnedu.jacobian import _close, jacobian
+from pinnedu.jacobian import _close, _Plain, jacobian
 
 
 class Anchored(nn.Module):
@@ -135,15 +135,14 @@ def test_pairs_of_points_that_agree_but_for_rounding_keep_the_fast_way():
     assert proven(model, PERIODIC, {"around": PERIODIC.sample(Points(6, 4))["around"]}) == {"around": "layers"}
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_an_integral_that_vanishes_but_for_rounding_has_its_jacobian(count):
+def test_an_integral_that_vanishes_but_for_rounding_has_its_jacobian():
     """A network without biases is odd, and so its integral is rounding alone: there is nothing to say about that."""
     box = Box(x=(-1, 1))
     nodes, shares = box.quadrature(20)
     model = MLP(Problem(box, {"e": lambda u: u}), hidden=(6,))
     problem = Problem(box, {"integral": lambda u: 0 * u + shares @ model(nodes)[:, 0]})
-    _, rows = jacobian(model, problem, box.sample(count))["integral"]
-    assert torch.allclose(rows[:, -1], torch.full((count,), 2.0, dtype=torch.float64))  # by the last bias: the length of the box
+    _, rows = jacobian(model, problem, box.sample(3))["integral"]
+    assert torch.allclose(rows[:, -1], torch.full((3,), 2.0, dtype=torch.float64))  # by the last bias: the length of the box
     assert float(rows[:, :6].abs().max()) < 1e-12
 
 
@@ -260,3 +259,21 @@ def test_rounding_is_half_of_the_digits():
     assert not _close(one + torch.tensor([0, 1e-7]), one, one.max())
     assert not _close(one + 1e-9, one, 1e-3 * one.max())
     assert _close(one + 1e-9, one, 1e-3 * one.max(), noise=1e-9)
+
+
+def test_a_residual_that_vanishes_may_be_what_rounding_of_the_weights_makes_of_it():
+    """u - 1 with u = 1, a weight: 0 here and 1e-14 there are the same, 1e-9 is not, nor is another slope."""
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+        def forward(self, points):
+            return 0 * points[:, :1] + self.weights[1]
+
+    plain = _Plain(Two(), Problem(BOX, {"e": lambda u: u - 1}), {"interior": BOX.sample(1)})
+    rows = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    found = [plain.same("e", torch.tensor([r], dtype=torch.float64), rows) for r in (0, 1e-14, 1e-9)]
+    assert found == [True, True, False]
+    assert not plain.same("e", torch.tensor([1e-14], dtype=torch.float64), 1.001 * rows)
