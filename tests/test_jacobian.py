@@ -7,6 +7,7 @@ import torch
 from linearized import BOX, FLOW, HEAT, PERIODIC, THIRD, Twice, mlp, one_by_one
 from torch import nn
 
+import pinnedu.jacobian
 from pinnedu import MLP, HardConstraint, ModifiedMLP, PeriodicEmbedding, Points
 from pinnedu.jacobian import jacobian
 from pinnedu.parameters import trainable_parameters
@@ -178,3 +179,29 @@ def test_a_chunk_without_points_is_refused():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="method='magic' is unknown: choose 'auto', 'layers', 'func' or 'rows'"):
         jacobian(mlp(HEAT), HEAT, BOX.sample(4), method="magic")
+
+
+def test_rows_go_together_as_far_as_memory_allows(monkeypatch):
+    """Seven points: with 30 products four rows at a time, as 30 // 7 is 4; with 1 one at a time."""
+    model, points = mlp(HEAT), BOX.sample(7, "uniform")
+    expected = jacobian(model, HEAT, points, method="layers")["heat"][1]
+    taken, real = [], pinnedu.jacobian._rows
+    monkeypatch.setattr(pinnedu.jacobian, "_rows", lambda *args: taken.append(args[2:]) or real(*args))
+    for limit, pieces in ((30, [(0, 4), (4, 4)]), (1, [(start, 1) for start in range(7)])):
+        monkeypatch.setattr(pinnedu.jacobian, "ROWS", limit)
+        taken.clear()
+        torch.testing.assert_close(jacobian(model, HEAT, points, method="rows")["heat"][1], expected)
+        assert taken == pieces
+
+
+def test_where_memory_runs_out_rows_are_not_taken_one_by_one(monkeypatch):
+    weight, real = torch.ones(3, requires_grad=True), torch.autograd.grad
+
+    def full(*args, is_grads_batched=False, **kwargs):
+        if is_grads_batched:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(torch.autograd, "grad", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        pinnedu.jacobian._rows(2 * weight, [weight], 0, 3)

@@ -9,8 +9,9 @@ import torch
 from linearized import BOX, HEAT, PERIODIC, mlp, one_by_one
 from torch import nn
 
+import pinnedu.jacobian
 from pinnedu import MLP, Box, Observed, On, PeriodicEmbedding, Points, Problem
-from pinnedu.jacobian import jacobian
+from pinnedu.jacobian import _close, _Plain, jacobian
 
 
 class Anchored(nn.Module):
@@ -219,3 +220,60 @@ def test_row_by_row_a_weight_without_a_say_has_zeros():
     assert found.shape == (2, 10)
     torch.testing.assert_close(found, expected)
     assert torch.equal(found[:, -1], torch.zeros(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("count", [1, 6])
+def test_a_gradient_that_is_not_finite_says_nothing_about_how_small_another_may_be(count):
+    """A root at 0 has an infinite slope: the other equation is small beside 1, but not so small that any slope would do.
+
+    By torch.func both are pulled back together, and the slopes of both are no numbers: row by row they are right.
+    """
+    model = mlp(HEAT)
+    tiny, broken = lambda u: 1e-16 * (u - model(NODES).mean()), lambda u: torch.sqrt(u - u.value.detach())
+    problem = Problem(BOX, {"tiny": tiny, "broken": broken})
+    assert proven(model, problem, BOX.sample(count)) == {"interior": "rows"}
+
+
+def test_what_was_proven_for_points_of_one_shape_is_not_compared_again(monkeypatch):
+    model, points, kept = Anchored(), BOX.sample(6), {}
+    first = jacobian(model, HEAT, points, proven=kept)["heat"][1]
+
+    def compared(*args):
+        raise NotImplementedError
+
+    monkeypatch.setattr(pinnedu.jacobian, "_Plain", compared)
+    assert torch.equal(jacobian(model, HEAT, points, proven=kept)["heat"][1], first)
+    with pytest.raises(NotImplementedError):
+        jacobian(model, HEAT, BOX.sample(7), proven=kept)
+
+
+def test_an_operation_that_torch_func_does_not_know_is_refused_by_method():
+    problem = Problem(BOX, {"cube": EQUATIONS["custom function"](None)})
+    with pytest.raises(ValueError, match=r"^An operation of .* is unknown to torch\.func: use method='rows'\.$"):
+        jacobian(mlp(HEAT), problem, BOX.sample(4), method="func")
+
+
+def test_rounding_is_half_of_the_digits():
+    one = torch.ones(2, dtype=torch.float64)
+    assert _close(one + 1e-9, one, one.max())
+    assert not _close(one + torch.tensor([0, 1e-7]), one, one.max())
+    assert not _close(one + 1e-9, one, 1e-3 * one.max())
+    assert _close(one + 1e-9, one, 1e-3 * one.max(), noise=1e-9)
+
+
+def test_a_residual_that_vanishes_may_be_what_rounding_of_the_weights_makes_of_it():
+    """u - 1 with u = 1, a weight: 0 here and 1e-14 there are the same, 1e-9 is not, nor is another slope."""
+
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+        def forward(self, points):
+            return 0 * points[:, :1] + self.weights[1]
+
+    plain = _Plain(Two(), Problem(BOX, {"e": lambda u: u - 1}), {"interior": BOX.sample(1)})
+    rows = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    found = [plain.same("e", torch.tensor([r], dtype=torch.float64), rows) for r in (0, 1e-14, 1e-9)]
+    assert found == [True, True, False]
+    assert not plain.same("e", torch.tensor([1e-14], dtype=torch.float64), 1.001 * rows)

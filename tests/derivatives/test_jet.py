@@ -293,6 +293,16 @@ def test_an_operation_without_a_rule_is_named():
             operation()
 
 
+def test_what_a_jet_does_not_have_is_refused_when_it_is_read():
+    """Not when it is called: an attribute that a model decides by would pass for true."""
+    jet = Jet.seed(POINTS, Plan.of(frozenset([(1, 0)]), 2))
+    for name in ("requires_grad", "is_cuda", "T", "_version", "_sin"):
+        with pytest.raises(NoRule, match=f"^{name}$"):
+            getattr(jet, name)
+    for name in ("__array_interface__", "__sin__"):  # Python and NumPy ask by hasattr
+        assert not hasattr(jet, name)
+
+
 # --- Python's own protocols, and changes in place
 
 

@@ -26,6 +26,7 @@ from pinnedu import (
     fit,
     problems,
 )
+from pinnedu.trainers.checkpoint import Checkpoint
 
 # --- killed and resumed
 
@@ -143,6 +144,17 @@ def test_writing_takes_a_small_share_of_the_time(cost, apart, tmp_path, monkeypa
     assert len(between) == 60 // apart
     assert (gaps >= cost / 0.05).all()
     assert (gaps < max(cost / 0.05, 0.01) + 1.5).all()
+
+
+def test_it_is_time_to_write_at_the_very_moment(monkeypatch):
+    """A clock that ticks rarely stands still between two steps."""
+    clock = [5.0]
+    monkeypatch.setattr("pinnedu.trainers.checkpoint.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    checkpoint = Checkpoint("run.pt", every=2)
+    seen = []
+    for clock[0] in (6.5, 7.0, 7.5):
+        seen.append(checkpoint.due())
+    assert seen == [False, True, True]
 
 
 # --- a run that breaks down or is interrupted

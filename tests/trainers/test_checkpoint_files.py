@@ -13,7 +13,7 @@ import torch
 from resumed import FEW, OPTIMIZERS, oscillator, same, start
 
 import pinnedu.files
-from pinnedu import MLP, Box, Points, fit, problems
+from pinnedu import MLP, Box, Points, Problem, fit, problems
 from pinnedu.files import write_whole
 
 WAVE = oscillator()
@@ -59,6 +59,20 @@ def test_a_refused_file_leaves_the_model_as_it_was(tmp_path):
     with pytest.raises(ValueError, match="its equations have other residuals"):
         fit(model, problem, optimizer=OPTIMIZERS["Adam"], steps=3, points=FEW, seed=3, checkpoint=tmp_path / "run.pt")
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("size", [1e-4, 1e4])
+def test_residuals_may_differ_by_rounding_and_no_more(size, tmp_path):
+    """As they do on another processor: by 1e-9 of the largest, and not by 1e-6."""
+    path, problem = tmp_path / "run.pt", Problem(Box(x=(0, 1)), {"size": lambda u: size * (u.x + u - 1)})
+    start("Adam", steps=1, problem=problem, checkpoint=path)
+    kept = torch.load(path, weights_only=True)
+    probe, largest = kept["probe"], kept["probe"].abs().max()
+    torch.save({**kept, "probe": probe + 1e-9 * largest}, path)
+    assert len(start("Adam", steps=1, problem=problem, checkpoint=path).history["step"]) == 1
+    torch.save({**kept, "probe": probe + 1e-6 * largest}, path)
+    with pytest.raises(ValueError, match="its equations have other residuals"):
+        start("Adam", steps=1, problem=problem, checkpoint=path)
 
 
 @pytest.mark.parametrize("raw", [b"", b"not a checkpoint", None], ids=["empty", "text", "truncated"])

@@ -141,6 +141,18 @@ def test_bad_options(options, message):
         GaussNewton(**options)
 
 
+def test_the_options_by_default():
+    assert GaussNewton() == GaussNewton(damping=1e-3, acceleration=0.75, momentum=0.0, trials=15, resample=10)
+
+
+def test_what_is_restored_has_the_precision_of_the_weights():
+    """Also where there is one weight only."""
+    step = LevenbergMarquardt(GaussNewton(), Quadratic())
+    step.restore({"mu": 0.5, "raise_by": 4.0, "last": torch.tensor([1.0, 2.0, 3.0])}, None)
+    assert (step.mu, step.raise_by) == (0.5, 4.0)
+    assert torch.equal(step.last, torch.tensor([1, 2, 3], dtype=torch.float64))
+
+
 def started(count, **options):
     """A step on the heat equation with more or fewer points than weights, its objective, J and r."""
     torch.manual_seed(0)

@@ -47,6 +47,42 @@ def test_the_inverse_hessian_stays_positive_and_meets_the_secant_equation():
         assert torch.linalg.eigvalsh(state.inverse).min() > 0
 
 
+FLAT, STEEP = (4.0, 3.0, 0.0), (3.0, 4.0, 0.0)
+UPDATES = {  # whether H is known, y, k; block and tau as worked out by hand from the equations of the paper
+    "in between, b = 3/4, theta = 1/3": (True, FLAT, 3.0, 1 / (4 * 19**0.5), 4 / 19**0.5),
+    "in between, b = 5/4, theta = -1/5": (True, FLAT, 5.0, 25 / (4 * 5680**0.5), 0.8 * (80 / 71) ** 0.5),
+    "largest, b = 1/4, theta = 1": (True, FLAT, 1.0, 1 / 20, 4 / 5),
+    "smallest, b = 2, theta = -13/32": (True, STEEP, 6.0, 36 / 25, 5 / 18),
+    "the first": (False, STEEP, 6.0, 2 / 25, 5.0),
+}
+
+
+@pytest.mark.parametrize("case", UPDATES)
+def test_the_update_is_that_of_the_paper(case):
+    """From H = 1, s = (k, 0, 0): s s^T / (y s), block * w w^T for w across y, and 1 / tau across both."""
+    known, y, k, block, tau = UPDATES[case]
+    one = torch.eye(3, dtype=torch.float64)
+    s, y = k * one[0], torch.tensor(y, dtype=torch.float64)
+    state = _Broyden(SelfScaledBroyden(), torch.nn.Linear(1, 1))
+    state.inverse = one.clone() if known else None
+    state.update(s, y, -2 * s, 0.5)  # half a step along the gradient
+    across, last = torch.stack([y[1], -y[0], y[2]]), one[2]
+    expected = block * across.outer(across) + last.outer(last) / tau + s.outer(s) / (y @ s)
+    torch.testing.assert_close(state.inverse, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_step_along_which_the_slope_does_not_rise_changes_nothing():
+    state = _Broyden(SelfScaledBroyden(), torch.nn.Linear(1, 1))
+    s = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    for y in ([0.0, 1.0], [-1.0, 1.0]):
+        state.update(s, torch.tensor(y, dtype=torch.float64), -s, 1.0)
+        assert state.inverse is None
+
+
+def test_the_options_by_default():
+    assert SelfScaledBroyden() == SelfScaledBroyden(c1=1e-4, c2=0.9, resample=500)
+
+
 def test_bad_options():
     with pytest.raises(ValueError, match="0 < c1 < c2 < 1"):
         SelfScaledBroyden(c1=0.9, c2=0.1)

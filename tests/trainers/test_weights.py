@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
@@ -29,7 +31,7 @@ from pinnedu.jacobian import jacobian
 from pinnedu.parameters import trainable_parameters
 from pinnedu.trainers import Objective
 from pinnedu.trainers.quasi_newton import _Broyden
-from pinnedu.trainers.weights import resolve
+from pinnedu.trainers.weights import balanced, resolve
 
 BOX = Box(x=(0, 1), t=(-1, 3))
 PAIR = Problem(  # two equations, one of them with two parts
@@ -99,6 +101,21 @@ def test_a_term_that_holds_already_keeps_its_weight():
         strategy.update(loss, 1)
         assert loss.loss_weights["initial"] == 1.0
         assert loss.loss_weights["left"] > 1.0
+
+
+@pytest.mark.parametrize(("size", "kept"), [(0.0, True), (2e-9, True), (2e-7, False)])
+def test_a_term_holds_where_its_share_is_half_the_digits(size, kept):
+    """A share of 1e-9 is rounding, one of 1e-7 is not: sqrt(2.2e-16) = 1.5e-8 lies between."""
+    weights = balanced({"a": 5.0, "b": 5.0}, {"a": size, "b": 2.0})
+    assert weights["b"] == pytest.approx(1, rel=1e-6)
+    assert weights["a"] == pytest.approx(5.0 if kept else 1e7, rel=1e-6)
+
+
+def test_where_all_terms_hold_all_keep_their_weights():
+    weights = {"a": 1.0, "b": 3.0}
+    assert balanced(weights, {"a": 0.0, "b": 0.0}) == weights
+    assert balanced(weights, {"a": 0.0, "b": 2.0}, momentum=0.5) == {"a": 1.0, "b": 2.0}
+    assert balanced(weights, {"a": 1.0, "b": 3.0}, momentum=0.5) == {"a": 2.5, "b": 1.5 + 2 / 3}
 
 
 # --- causal weights
@@ -320,3 +337,9 @@ def test_balances_look_every_hundred_steps_by_default():
         assert (strategy.every, strategy.momentum, strategy.sets) == (100, 0.9, "terms")
     assert GradientBalance(momentum=0).momentum == 0
     assert (Causal().coordinate, Causal().epsilon, Causal().chunks) == ("t", 1.0, 32)
+
+
+@pytest.mark.parametrize("kind", [GradientBalance, TangentKernelBalance, Causal])
+def test_a_strategy_stays_as_it_was_checked(kind):
+    with pytest.raises(FrozenInstanceError):
+        kind().sets = "none"
