@@ -152,8 +152,11 @@ def errors(results, **parameters):
 CLAIMS = [
     Claim(
         "holes",
-        "Laplace's equation with four holes is solved to 1e-4 by enriched waves, in every run.",
-        lambda results: errors(results, problem="laplace_holes", model="enriched").max() < 1e-4,
+        "Laplace's equation with four holes is solved to 1e-5 by enriched waves in the median, and to 2e-5 in every run.",
+        lambda results: (
+            np.median(errors(results, problem="laplace_holes", model="enriched")) < 1e-5
+            and errors(results, problem="laplace_holes", model="enriched").max() < 2e-5
+        ),
         row="R40",
     ),
     Claim(
@@ -219,6 +222,7 @@ CLAIMS = [
 ]
 
 SEEDS = range(5)
+REFINED = 3  # steps where the damping of one leaves digits to gain
 CHEAP = {"problem": "l_shape_singular", "model": "enriched", "waves_": 200, "weight": 1e4, "seed": 0}
 ROWS = (
     ("l_shape_singular", "enriched", 200, 1e4),
@@ -237,7 +241,8 @@ ROWS = (
 
 def settings(row, seed):
     """The parameters of a run."""
-    return dict(zip(("problem", "model", "waves_", "weight"), row, strict=True)) | {"seed": seed}
+    own = dict(zip(("problem", "model", "waves_", "weight"), row, strict=True))
+    return own | {"seed": seed} | ({"steps": REFINED} if own["problem"] == "laplace_holes" else {})
 
 
 study = Study(
