@@ -115,6 +115,17 @@ class Region(MappedShape):
         behind, before = edges[start.argmax()], edges[end.argmax()]
         return torch.from_numpy(behind[1] - behind[0]), torch.from_numpy(before[0] - before[1])
 
+    def corners(self) -> list[tuple[tuple[float, float], float]]:
+        """The corners of the boundary, and the angle at which the region opens there, between 0 and 2 pi."""
+        edges, _ = self._edges
+        ending = {tuple(end): edge for edge, end in zip(edges, edges[:, 1].tolist(), strict=True)}
+        found = []
+        for start, end in edges:
+            behind, before = end - start, ending[tuple(start.tolist())][0] - start
+            angle = np.arctan2(before[1], before[0]) - np.arctan2(behind[1], behind[0])
+            found.append(((float(start[0]), float(start[1])), float(angle % (2 * np.pi))))
+        return found
+
     @cached_property
     def parts(self) -> Mapping[str, Part]:
         """The rings, what was named, and "boundary"."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pinnedu.checks import flag, named, numbers, one_of, require, shown, whole
 from pinnedu.conditions import check_signature
+from pinnedu.domain import Box, Domain, Part, Union
 from pinnedu.equations import by_name, parameters
 from pinnedu.models import check_wrapped
 from pinnedu.problem import Problem
@@ -18,6 +19,8 @@ from pinnedu.region import Region
 
 GIVEN = ("value", "slope")
 """What holds on an edge: the value is 0, or the slope along its normal is."""
+AROUND, POLES = 256, 6  # points on a rim, and powers of 1 / z about the center of a hole
+CORNERS, BLUNT = 24, 0.2  # corners that add functions, at most, and how much their angle differs from a straight one
 TINY = 1e-60
 """Added to the square of a radius: at the corner itself there is no angle."""
 
@@ -158,13 +161,16 @@ class Enriched(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         outputs = self.model(points)
-        available = by_name(points, self.coordinates)
         columns = [outputs[:, i] for i in range(len(self.fields))]
-        for field, given in self.functions.items():
-            values = [self._value(name, function, available) for name, function in given.items()]
+        for field in self.functions:
             own = self.fields.index(field)
-            columns[own] = columns[own] + self.amplitudes[field](torch.stack(values, dim=1))[:, 0]
+            columns[own] = columns[own] + self.amplitudes[field](self.added(field, points))[:, 0]
         return torch.stack(columns, dim=1)
+
+    def added(self, field: str, points: Tensor) -> Tensor:
+        """The functions of a field at points (N, d), each without its strength: (N, count)."""
+        available = by_name(points, self.coordinates)
+        return torch.stack([self._value(name, function, available) for name, function in self.functions[field].items()], dim=1)
 
     @staticmethod
     def _value(name: str, function: Callable[..., Any], available: Mapping[str, Any]) -> Any:
@@ -174,4 +180,79 @@ class Enriched(nn.Module):
         return value
 
 
-__all__ = ["CornerFunction", "Enriched"]
+def additions(domain: Domain) -> dict[str, Callable[..., Any]]:
+    """What a shape in the plane adds to a smooth model, for `Enriched`: functions by name, of ``points``.
+
+    For each hole log r and the real and imaginary parts of z^-1, ..., z^-6 about its center, for a solution goes on smoothly into
+    a hole up to such poles; for each corner of a polygon that is no right angle or sticks into it, its first singular functions,
+    and for one whose exponent is a whole number that with the logarithm. Empty for a box, and in other dimensions.
+
+    Sources: Trefethen (2018), Series solution of Laplace problems; Grisvard (1985), chapter 4.
+    """
+    if domain.dim != 2 or isinstance(domain, Box):
+        return {}
+    found: dict[str, Callable[..., Any]] = {}
+    holes: list[tuple[float, float, float]] = []
+    for name, part in domain.parts.items():
+        hole = None if isinstance(part, Union) else _hole(domain, part)
+        if hole and all(math.dist(hole[:2], other[:2]) > other[2] for other in holes):
+            holes.append(hole)
+            found |= {f"{name}, {what}": function for what, function in _Hole(*hole).functions().items()}
+    if isinstance(domain, Region):
+        corners = [(at, angle) for at, angle in domain.corners() if abs(angle - math.pi) > BLUNT]
+        for number, (at, angle) in enumerate(corners[:CORNERS], start=1):
+            for order in range(1, 4):
+                exponent = order * math.pi / angle
+                whole_number = abs(exponent - round(exponent)) < 1e-9
+                if exponent < 3 and (whole_number or exponent < 2 or angle > math.pi):
+                    found[f"corner {number}, {order}"] = CornerFunction(domain, at, order, log=whole_number)
+    return found
+
+
+def shaped(model: nn.Module, problem: Problem, added: Mapping[str, Callable[..., Any]]) -> Enriched:
+    """A model and functions that are added to each field, such as those of `additions`."""
+    each = {field: {f"{field}: {name}": function for name, function in added.items()} for field in problem.fields}
+    return Enriched(model, problem, **each)
+
+
+def _hole(domain: Domain, part: Part) -> tuple[float, float, float] | None:
+    """Center and radius of the hole around which a part runs: from its center the normals of the domain point inward."""
+    points, normals, weights = part.quadrature(AROUND)
+    center = weights @ points / weights.sum()
+    away = points - center
+    radius = float(away.norm(dim=1).min())
+    inward = bool(((away * normals).sum(dim=1) < -1e-6 * away.norm(dim=1)).all())
+    return (*center.tolist(), radius) if inward and radius > 0 and not bool(domain.contains(center[None])) else None
+
+
+class _Hole:
+    """The functions about the center of a hole, at a distance measured in the radius."""
+
+    def __init__(self, a: float, b: float, radius: float) -> None:
+        self.a, self.b, self.radius = a, b, radius
+        self.last: tuple[Any, list[Any]] | None = None
+
+    def powers(self, points: Any) -> list[Any]:
+        """Real and imaginary parts of z^-1, z^-2, ..., computed once for all that ask at the same points."""
+        if self.last is None or self.last[0] is not points:
+            x, y = (points[:, 0] - self.a) / self.radius, (points[:, 1] - self.b) / self.radius
+            p, q = x / (x**2 + y**2), -y / (x**2 + y**2)
+            found = [p, q]
+            for _ in range(POLES - 1):
+                re, im = found[-2:]
+                found += [re * p - im * q, re * q + im * p]
+            self.last = points, found
+        return self.last[1]
+
+    def logarithm(self, points: Any) -> Any:
+        return torch.log(((points[:, 0] - self.a) ** 2 + (points[:, 1] - self.b) ** 2) / self.radius**2)
+
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        found: dict[str, Callable[..., Any]] = {"log": self.logarithm}
+        for order in range(POLES):
+            for part in (0, 1):
+                found[f"pole {order + 1}{'i' * part}"] = lambda points, k=2 * order + part: self.powers(points)[k]
+        return found
+
+
+__all__ = ["CornerFunction", "Enriched", "additions"]

@@ -18,15 +18,21 @@ from pinnedu import (
     Enriched,
     FourierFeatures,
     GaussNewton,
+    LevelSet,
     On,
     Points,
     Problem,
     Region,
     fit,
     problems,
+    relative_error,
 )
+from pinnedu.derivatives.requests import Laplacian
+from pinnedu.derivatives.taylor import taylor
 from pinnedu.jacobian import jacobian
+from pinnedu.recipe import additions, frequencies, solved_by_waves
 from pinnedu.reference import l_shape
+from pinnedu.trainers.waves import derivatives
 
 L = Region(shapely.Polygon([(-1, -1), (1, -1), (1, 0), (0, 0), (0, 1), (-1, 1)]))
 
@@ -149,3 +155,78 @@ NET = MLP(PROBLEM, (4,), seed=0)
 def test_bad_input(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# --- what a shape adds
+
+
+def laplacian(function, points):
+    points = points.clone().requires_grad_()
+    (first,) = torch.autograd.grad(function(points).sum(), points, create_graph=True)
+    return sum(torch.autograd.grad(first[:, k].sum(), points, retain_graph=True)[0][:, k] for k in (0, 1))
+
+
+def test_each_hole_adds_a_logarithm_and_poles_about_its_center():
+    plate = Region(shapely.box(0, 0, 4, 3) - shapely.Point(1, 1.5).buffer(0.5, 64) - shapely.Point(3, 1).buffer(0.25, 64))
+    found = {name: function for name, function in additions(plate).items() if name.startswith("hole")}
+    assert len(found) == 2 * 13
+    inside = plate.sample(50, generator=torch.Generator().manual_seed(0))
+    assert all(float(laplacian(function, inside).abs().max()) < 1e-7 for function in found.values())
+    centers = {name[:6]: function.__self__ for name, function in found.items() if name.endswith("log")}
+    first, hole = next((name, hole) for name, hole in centers.items() if hole.radius > 0.4)
+    assert (hole.a, hole.b, hole.radius) == pytest.approx((1, 1.5, 0.5), abs=1e-3)
+    z = torch.complex(inside[:, 0] - hole.a, inside[:, 1] - hole.b) / hole.radius
+    torch.testing.assert_close(found[f"{first}, log"](inside), torch.log(z.abs() ** 2))
+    torch.testing.assert_close(found[f"{first}, pole 3"](inside), (z**-3).real)
+    torch.testing.assert_close(found[f"{first}, pole 3i"](inside), (z**-3).imag)
+
+
+def test_one_hole_is_added_once_and_the_outer_rim_is_none():
+    ring = LevelSet(
+        Box(x=(-1, 1), y=(-1, 1)),
+        {"outer": lambda x, y: x**2 + y**2 - 1, "inner": lambda x, y: 0.09 - x**2 - y**2},
+    )
+    assert {name.split(",")[0] for name in additions(ring)} == {"inner"}
+    washer = Region(shapely.Point(0, 0).buffer(1, 64) - shapely.Point(0, 0).buffer(0.3, 64))
+    assert len(additions(washer)) == 13
+
+
+def test_corners_add_singular_functions_and_a_box_adds_nothing():
+    assert additions(Box(x=(0, 1), y=(0, 1))) == {}
+    assert additions(Box(x=(0, 1), y=(0, 1), t=(0, 1))) == {}
+    bent = Region(shapely.box(-1, -1, 1, 1) - shapely.box(0, 0, 1, 1))
+    angles = dict(bent.corners())
+    assert sum(angles.values()) == pytest.approx(4 * math.pi)
+    assert angles[0.0, 0.0] == pytest.approx(1.5 * math.pi)
+    found = additions(bent)
+    inner = [function for function in found.values() if tuple(function.at.tolist()) == (0.0, 0.0)]
+    assert [(round(function.exponent, 4), function.log) for function in inner] == [(0.6667, False), (1.3333, False), (2.0, True)]
+    outer = [function for function in found.values() if tuple(function.at.tolist()) != (0.0, 0.0)]
+    assert all(function.exponent == pytest.approx(2) and function.log for function in outer)
+    assert len(outer) == 5
+
+
+def test_waves_take_what_is_added():
+    """Between two circles log r is the solution, and the waves have nothing to do."""
+    ring = LevelSet(
+        Box(x=(-1, 1), y=(-1, 1)),
+        {"outer": lambda x, y: x**2 + y**2 - 1, "inner": lambda x, y: 0.09 - x**2 - y**2},
+    )
+    problem = Problem(
+        ring,
+        {"laplace": lambda u: u.laplacian()},
+        {"outer": On("outer", equation=lambda u: u), "inner": On("inner", equation=lambda u: u - math.log(0.3))},
+        exact=lambda x, y: torch.log(x**2 + y**2) / 2,
+    )
+    weights = dict.fromkeys(problem.terms, 1.0)
+    rates = frequencies(problem, (2.0, 2.0), 10)
+    alone, _ = solved_by_waves(problem, weights, rates)
+    model, _ = solved_by_waves(problem, weights, rates, added=additions(ring))
+    assert relative_error(alone, problem) > 1e-2
+    assert relative_error(model, problem) < 1e-8
+    assert float(model.amplitudes["u"].weight[0, 0].detach()) == pytest.approx(0.5)
+    points = ring.sample(20, generator=torch.Generator().manual_seed(0))
+    asked = [(0, (0, 0)), (0, (1, 0)), (0, Laplacian((0, 1)))]
+    known, taylored = derivatives(model, points, asked), taylor(model, points, asked)
+    for request in asked:
+        torch.testing.assert_close(known[request], taylored[request], rtol=1e-9, atol=1e-9)

@@ -10,10 +10,11 @@ from math import pi
 from types import SimpleNamespace
 
 import pytest
+import shapely
 import torch
 from scipy.integrate import solve_ivp
 
-from pinnedu import MLP, Box, Fit, On, Problem, problems, solve
+from pinnedu import MLP, Box, Fit, On, Problem, Region, problems, solve
 from pinnedu.recipe import (
     Clock,
     Corrected,
@@ -225,6 +226,29 @@ def test_a_network_goes_on_where_it_was_left():
     assert len(first.history["step"]) == 3
     assert len(solver.net.run.history["step"]) == 9
     assert solver.estimate < 100
+
+
+def test_a_hole_is_seen_and_the_program_has_what_it_adds(tmp_path):
+    def exact(x, y):
+        return torch.log(x**2 + y**2) + x
+
+    plate = Region(shapely.box(-1, -1, 1, 1) - shapely.Point(0, 0).buffer(0.2, 32))
+    problem = Problem(
+        plate,
+        {"laplace": lambda u: u.laplacian()},
+        {"rim": On("boundary", equation=lambda u, x, y: u - exact(x, y))},
+        exact=exact,
+    )
+    found, plain = (Solver(problem, Clock(10_000, 6), 0, "cpu", without=("network", *more)).solve() for more in ((), ("shape",)))
+    assert found.error < plain.error / 100
+    assert "added=additions(problem.domain)" in found.recipe
+    assert "additions(problem" not in plain.recipe
+    names = {"problem": problem}
+    exec(found.recipe, names)
+    points = plate.sample(30, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(names["model"](points), found.model(points))
+    found.save(tmp_path / "plate.pt")
+    torch.testing.assert_close(Fit.load(tmp_path / "plate.pt", problem).model(points), found.model(points))
 
 
 def test_the_program_of_a_network():

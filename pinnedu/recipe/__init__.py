@@ -10,6 +10,7 @@ from pinnedu.recipe.look import (
     without,
 )
 from pinnedu.recipe.solver import Solver, solve
+from pinnedu.singular import additions
 from pinnedu.theory.posedness import amplification, explodes, growth
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Corrected
@@ -28,6 +29,7 @@ __all__ = [
     "Products",
     "Solver",
     "Watch",
+    "additions",
     "amplification",
     "explodes",
     "forward",

@@ -19,6 +19,7 @@ from pinnedu.problem import Problem
 from pinnedu.progress import Bar
 from pinnedu.recipe import look
 from pinnedu.scales import units_of_fields
+from pinnedu.singular import additions
 from pinnedu.theory.posedness import amplification, amplification_at_start, explodes
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
@@ -29,7 +30,7 @@ from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.trainers.weights import weights_of
 
-INGREDIENTS = ("waves", "spectrum", "search", "weights", "products", "network", "growth", "march", "correction")
+INGREDIENTS = ("waves", "shape", "spectrum", "search", "weights", "products", "network", "growth", "march", "correction")
 FIRST, MOST = 64, 3000  # waves
 SEARCH = 0.2  # of the time, at most, for the frequencies of a number of waves
 LOST = 8e3  # an amplification above this means that conditions are missing; growth by any e^t shows at most 5e3
@@ -41,7 +42,7 @@ BAD = 0.02  # above this nothing is solved
 HEAD = """from dataclasses import replace
 
 from pinnedu import MLP, GaussNewton, Normalize, PeriodicEmbedding, Points, fit
-from pinnedu.recipe import Continued, frequencies, solved_by_waves, solved_forward, widened, window, without
+from pinnedu.recipe import Continued, additions, frequencies, solved_by_waves, solved_forward, widened, window, without
 from pinnedu.trainers.composite import Piecewise
 
 """
@@ -58,7 +59,8 @@ def solve(
 ) -> Fit:
     """Solve a problem and say how wrong the solution may be: nothing has to be chosen.
 
-    First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way. Where
+    First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way; with them
+    the functions that holes and corners of the shape add. Where
     waves do not resolve the solution, forward in time by products of functions in space and in time; else by a network that
     grows, under Gauss-Newton; or on windows in time, one after the other. What lies
     between two solutions says how wrong they are.
@@ -156,6 +158,7 @@ class Solver:
         self.best: Candidate | None = None
         self.estimate, self.losses, self.seen = math.inf, list[float](), list[tuple[float, float]]()
         self.start, self.spectral = start or (self.rates, FIRST), False
+        self.added = additions(problem.domain) if self.does("shape") else {}
         self.net: GrowingNetwork | None = None
         self.follows = bool(self.time) and not self.linear
         # Forward in time by products: with one coordinate in space, or none.
@@ -179,7 +182,7 @@ class Solver:
             self.amplified = min(self.amplified, self.amplification(self.best.model))
         if self.goes and not self.estimate < FAIR and self.amplified < LOST:
             self.by_products(until=0.95)
-            if self.does("waves") and not self.linear and not self.estimate < FAIR:
+            if self.does("waves") and not self.linear and not self.estimate < FAIR and not self.settled():
                 self.by_waves(until=self.clock.used + 0.17)
         if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
             self.by_network(until=self.clock.used + (0.2 if self.linear or self.window else 0.4))
@@ -189,7 +192,9 @@ class Solver:
         if self.time and self.does("march") and unsolved and promising:
             self.march()
             self.follow()
-        if not self.estimate < FAIR and self.does("network") and self.amplified < LOST:
+        # A network that is the best goes on to the end of the time.
+        enough = self.good if self.best is not None and self.best.run is not None else FAIR
+        if not self.estimate < enough and self.does("network") and self.amplified < LOST:
             end = 1.0 - FOLLOWED if self.follows else 1.0
             self.by_network(until=0.8 if self.follows else 0.75)
             assert self.best is not None
@@ -243,11 +248,12 @@ class Solver:
         found = frequencies(self.problem, printed, count, self.periodic, seed, like.model if like else None)
         first, steps = base or guess, 1 if self.linear else 8 if guess is None else 3
         problem = first.problem if first is not None else self.problem
-        options = {"guess": guess.model} if guess else {"base": base.model} if base else {}
-        model, problem = solved_by_waves(problem, self.weights, found, seed=seed, steps=steps, **options)
+        options: dict[str, Any] = {"guess": guess.model} if guess else {"base": base.model} if base else {}
+        model, problem = solved_by_waves(problem, self.weights, found, seed=seed, steps=steps, added=self.added, **options)
         self.clock.count(count / FIRST)
         old = "" if like is None and first is None else (like or first).code  # type: ignore[union-attr]
-        using = (", guess=model" if guess else "") + (", base=model" if base else "")
+        using = f"{', guess=model' * bool(guess)}{', base=model' * bool(base)}"
+        using += ", added=additions(problem.domain)" * bool(self.added)
         code = f"{old}found = frequencies(problem, {printed}, {count}, {self.periodic}, {seed}{', model' if like else ''})\n"
         code += f"model, problem = solved_by_waves(problem, weights, found, seed={seed}, steps={steps}{using})\n"
         return self.candidate(model, problem, code, waves=base is None)
@@ -275,16 +281,14 @@ class Solver:
                     if one.loss < new.loss:
                         new, rates, like = one, at[0] * factor, other
                 searched = new.loss < before / 2
-            if base is None:
-                self.spectral = like is not None
             self.take(new)
             if base is None and self.estimate < FAIR:
                 until = 1.0  # waves it is
             grown = min(2.0, 0.9 * (max(0.0, until - self.clock.used) / cost) ** (1 / 3))
             count = min(MOST, round(count * max(1.3, grown)))
             if base is None:
-                self.start = rates, count
-            if grown < 1.3 or self.estimate < self.good or (new.waves and count >= MOST) or self.settled():
+                self.start, self.spectral = (rates, count), like is not None
+            if grown < 1.3 or self.estimate < self.good or (new.waves and count >= MOST) or (self.linear and self.settled()):
                 break
 
     def rates_left(self, base: Candidate) -> Tensor:
@@ -294,8 +298,8 @@ class Solver:
         return look.rates_of(self.problem, self.sample, base.model).minimum(most).maximum(self.rates)
 
     def settled(self) -> bool:
-        """Whether the loss of a linear problem stays where it is, with more and more waves."""
-        return self.linear and len(self.losses) > 3 and min(self.losses[-2:]) > 0.7 * min(self.losses[:-2])
+        """Whether the loss stays where it is, with more and more waves."""
+        return len(self.losses) > 3 and min(self.losses[-2:]) > 0.7 * min(self.losses[:-2])
 
     # --- a network and Gauss-Newton
 
@@ -309,15 +313,14 @@ class Solver:
             )
         run = self.net.train(self.clock, until, (self.good * self.size) ** 2 / 2)
         problem = replace(self.problem, unknowns=run.unknowns) if run.unknowns else self.problem
-        code = self.net.code + "model = run.model\n"
-        self.take(self.candidate(copy.deepcopy(run.model), problem, code, run=run))
+        self.take(self.candidate(copy.deepcopy(run.model), problem, self.net.code + "model = run.model\n", run=run))
 
     # --- windows in time
 
     def by_products(self, until: float) -> None:
         """Forward in time by products of functions in space and in time, ever more exactly."""
-        for tolerance, model in solutions(self.problem, self.time, self.periodic, self.clock, until):
-            code = f"model = solved_forward(problem, {self.time!r}, {self.periodic}, {tolerance:.3g})\n"
+        for tolerance, most, model in solutions(self.problem, self.time, self.periodic, self.clock, until):
+            code = f"model = solved_forward(problem, {self.time!r}, {self.periodic}, {tolerance:.3g}, most={most})\n"
             self.take(self.candidate(model, self.problem, code, forward=True))
             if self.estimate < self.good:
                 break
@@ -433,8 +436,8 @@ class Solver:
         ties = look.periodic_coordinates(self.given)
         lines = [] if self.window else [HEAD]
         if ties:
-            lines.append(f"# The model is periodic in {', '.join(ties.values())}, so these conditions hold.\n")
-            lines.append(f"problem = without(problem, {', '.join(map(repr, ties))})\n")
+            lines.append(f"# The model is periodic in {', '.join(ties.values())}, so these conditions hold.\n"
+                         f"problem = without(problem, {', '.join(map(repr, ties))})\n")  # fmt: skip
         lines.append("# By the trace of the tangent kernel: each term counts as the error of the fields that it stands for.\n")
         lines.append(f"weights = {{{', '.join(f'{name!r}: {weight:g}' for name, weight in self.weights.items())}}}\n")
         return "".join(lines)

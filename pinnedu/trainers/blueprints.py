@@ -12,6 +12,7 @@ from pinnedu.embeddings import FourierFeatures, Normalize, PeriodicEmbedding
 from pinnedu.models import ACTIVATIONS, MLP, FactorizedLinear, ModifiedMLP
 from pinnedu.networks import Networks
 from pinnedu.problem import Problem
+from pinnedu.singular import Enriched, additions, shaped
 from pinnedu.trainers.composite import Corrected, Piecewise
 from pinnedu.trainers.products import Products
 
@@ -24,6 +25,9 @@ def blueprint(model: nn.Module) -> Blueprint | None:
     if type(model) is Networks:
         plans = {name: blueprint(network) for name, network in model.networks.items()}
         return None if None in plans.values() or len(model.functions) else {"network": "Networks", "networks": plans}
+    if isinstance(model, Enriched):
+        inner, names = blueprint(model.model), {field: list(given) for field, given in model.functions.items()}
+        return {"network": "Enriched", "model": inner, "names": names} if inner else None
     if isinstance(model, Corrected):
         parts = [blueprint(model.base), blueprint(model.correction)]
         return {"network": "Corrected", "parts": parts} if all(parts) else None
@@ -59,6 +63,11 @@ def built(plan: Blueprint | None, problem: Problem) -> nn.Module | None:
     if plan["network"] == "Networks":
         parts: dict[str, Any] = {name: built(part, problem) for name, part in plan["networks"].items()}
         return Networks(problem, **parts)
+    if plan["network"] == "Enriched":  # by the functions that the shape adds; others are not in a file
+        inner, added = built(plan["model"], problem), additions(problem.domain)
+        whole_shape = shaped(inner, problem, added) if inner is not None and added else None
+        same = whole_shape is not None and {field: list(given) for field, given in whole_shape.functions.items()} == plan["names"]
+        return whole_shape if same else None
     if plan["network"] == "Products":
         model = Products(problem.domain, plan["time"], len(problem.fields), plan["periodic"])
         for (start, end), shape in zip(plan["edges"], plan["shapes"], strict=True):

@@ -28,10 +28,12 @@ from pinnedu.trainers.strategies import Seam, window
 from pinnedu.trainers.waves import Block, linearized, together
 
 LEAST, MOST = 9, 2500  # functions in space at first, and coefficients of a window at most
+LARGEST = 10000  # coefficients of a window, where the time allows it: their matrix has 800 MB
 STEPS, JACOBIANS = 20, 4  # of Newton's method
 SLOW = 0.2  # a step that is longer than this share of the last asks for a new Jacobian
 SHORTEST = 1e-4  # of the time
 LOOSE = 1e-4  # the first tolerance
+SHARP = 1e-6  # what is enough in time where functions in space are missing
 DEARER = 1.6  # a tenth of a tolerance takes so many times as long
 FIRST = 0.2  # of the time, for the first
 FAIR = 1e-3  # what the last functions in space may have where half of all that there can be are there
@@ -158,6 +160,18 @@ def collocation(problem: Problem, model: Products, edges: tuple[float, float], c
     return sample
 
 
+def factored(matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """Solves with a matrix, in the sense of least squares where it has more rows than columns; None where it is singular."""
+    if matrix.shape[0] == matrix.shape[1]:
+        factor, pivots, info = torch.linalg.lu_factor_ex(matrix)
+        return None if int(info) else lambda right: torch.linalg.lu_solve(factor, pivots, right)
+    gram = matrix.new_zeros(matrix.shape[1], matrix.shape[1])
+    add_gram(gram, matrix)
+    gram.diagonal().add_(1e-14)
+    factor, info = torch.linalg.cholesky_ex(gram)
+    return None if int(info) else lambda right: torch.cholesky_solve(matrix.T @ right, factor)
+
+
 def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
     """Make the residuals zero on the points of a window; whether it converged.
 
@@ -171,6 +185,7 @@ def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
     if (order := math.ceil(asked / (count * fields))) > 1:
         sample = collocation(problem, at.model, at.edges, count, max(1, TIMES - order))
     last, new, made = math.inf, True, 0
+    solve: Callable[[Tensor], Tensor] | None = None
     for _ in range(STEPS):
         blocks = linearized(problem, at, sample, ones, {})
         if new:
@@ -182,14 +197,12 @@ def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
             matrix /= rows[:, None]
             columns = matrix.norm(dim=0).clamp_min(1e-300)
             matrix /= columns
-            gram = matrix.new_zeros(matrix.shape[1], matrix.shape[1])
-            add_gram(gram, matrix)
-            gram.diagonal().add_(1e-14)
-            factor, info = torch.linalg.cholesky_ex(gram)
-            if int(info):
+            solve = factored(matrix)
+            if solve is None:
                 return False
-        right = matrix.T @ (torch.cat([block.residual for block in blocks]) / rows)
-        step = torch.cholesky_solve(right[:, None], factor)[:, 0] / columns
+        assert solve is not None
+        residual = torch.cat([block.residual for block in blocks]) / rows
+        step = solve(residual[:, None])[:, 0] / columns
         size = float(step.norm())
         if not math.isfinite(size) or (new and size > 2 * last):
             return False
@@ -216,8 +229,9 @@ def tails(coefficients: Tensor) -> tuple[float, float]:
 
 
 def solved_forward(
-    problem: Problem, time: str, periodic: Collection[str], tolerance: float, late: Callable[[float], bool] = lambda share: False
-) -> Products | None:
+    problem: Problem, time: str, periodic: Collection[str], tolerance: float,
+    late: Callable[[float], bool] = lambda share: False, most: int = MOST,
+) -> Products | None:  # fmt: skip
     """Solve from one window in time to the next.
 
     Parameters
@@ -231,6 +245,8 @@ def solved_forward(
         Of the last coefficients, relative to all.
     late : callable, optional
         Gets the share of the time that is solved, and says whether to give up.
+    most : int
+        Coefficients of a window.
 
     Returns
     -------
@@ -241,7 +257,7 @@ def solved_forward(
     names = [name for name in problem.domain.names if name != time]
     model = Products(problem.domain, time, len(problem.fields), bool(names) and names[0] in periodic)
     count = LEAST if names else 1
-    most = MOST // (TIMES * len(problem.fields))
+    most = most // (TIMES * len(problem.fields))
     most -= 1 - most % 2
     start, length, before = low, (high - low) / 64, None
     while start < high:
@@ -277,6 +293,11 @@ def solved_forward(
     return model
 
 
+def limited(model: Products, tolerance: float) -> bool:
+    """Whether a window has too few functions in space for a tolerance."""
+    return model.space is not None and max(tails(one.detach())[0] for one in model.coefficients) > tolerance
+
+
 class Pace:
     """Says of something that goes forward whether it will not arrive in time.
 
@@ -298,19 +319,29 @@ class Pace:
 
 def solutions(
     problem: Problem, time: str, periodic: Collection[str], clock: Clock, until: float
-) -> Iterator[tuple[float, Products]]:
-    """Solutions forward in time and their tolerances, ever smaller ones, as long as the clock shows less than ``until``."""
-    tolerance, cost, failed = LOOSE, 0.0, False
+) -> Iterator[tuple[float, int, Products]]:
+    """Solutions forward in time, as long as the clock shows less than ``until``, with their tolerance and coefficients a window.
+
+    Each has a smaller tolerance than the last; and more functions in space, where these were too few for it.
+    """
+    tolerance, most, cost, failed = LOOSE, MOST, 0.0, False
     while True:
         begin = clock.used
-        model = solved_forward(problem, time, periodic, tolerance, Pace(clock, until - begin if cost else FIRST))
+        model = solved_forward(problem, time, periodic, tolerance, Pace(clock, until - begin if cost else FIRST), most)
         if model is not None:
-            yield tolerance, model
+            yield tolerance, most, model
             cost, reached = clock.used - begin, tolerance
-        elif failed or not cost:
+        elif failed or not cost or most > MOST:
             return
         failed = failed or model is None  # that was too much at once
         left = until - clock.used
-        if left < DEARER * cost or reached < 1e-12:
+        if model is not None and limited(model, tolerance):
+            grown = min(2.0, (0.8 * left / (DEARER * cost)) ** (1 / 3))  # a factorization costs their cube
+            if grown < 1.2 or most == LARGEST:
+                return
+            most, tolerance = min(LARGEST, round(grown * most)), max(min(reached, SHARP), 0.1 * reached)
+        elif left < DEARER * cost or reached < 1e-12:
             return
-        tolerance = float(f"{reached * (0.1 if failed or left < 3 * cost else 0.01):.1e}")
+        else:
+            tolerance = reached * (0.1 if failed or left < 3 * cost else 0.01)
+        tolerance = float(f"{tolerance:.1e}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from pinnedu.embeddings import FourierFeatures
 from pinnedu.models import MLP
 from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
+from pinnedu.singular import Enriched, shaped
 from pinnedu.trainers.composite import Corrected
 
 SEEN = 2000  # points at which the spectrum of a function is taken
@@ -135,6 +136,13 @@ def derivatives(model: nn.Module, points: Tensor, requests: Collection[Request])
     """What an engine gives, without graph: of waves by their symbols, of other models by Taylor mode, unless they know."""
     if (own := getattr(model, "derivatives", None)) is not None:  # it knows them
         return dict(own(points, requests))
+    if isinstance(model, Enriched):
+        found = derivatives(model.model, points, requests)
+        for field, output in ((field, model.fields.index(field)) for field in model.functions):
+            whats = {what for at, what in requests if at == output}
+            for what, table in tables(model, field, points, whats).items():
+                found[output, what] = found[output, what] + table @ model.amplitudes[field].weight[0].detach()  # type: ignore
+        return found
     if isinstance(model, Corrected):
         parts = [derivatives(part, points, requests) for part in (model.base, model.correction)]
         return {request: parts[0][request] + parts[1][request] for request in requests}
@@ -156,6 +164,25 @@ def derivatives(model: nn.Module, points: Tensor, requests: Collection[Request])
         return found
 
 
+class Added(nn.Module):
+    """The functions that are added to a field, as a model with one output each."""
+
+    def __init__(self, model: Enriched, field: str) -> None:
+        super().__init__()
+        self.functions = lambda points: model.added(field, points)
+
+    def forward(self, points: Tensor) -> Tensor:
+        return self.functions(points)
+
+
+def tables(model: Enriched, field: str, points: Tensor, whats: Collection[Order | Laplacian]) -> dict[Order | Laplacian, Tensor]:
+    """Derivatives of the functions that are added to a field, each (N, count)."""
+    count = len(model.functions[field])
+    with torch.no_grad():
+        found = taylor(Added(model, field), points, {(k, what) for k in range(count) for what in whats})
+    return {what: torch.stack([found[k, what] for k in range(count)], dim=1) for what in whats}
+
+
 def symbol(what: Order | Laplacian, b: Tensor) -> tuple[Tensor, bool]:
     """(ib)^k for all frequencies b (M, d), without the i that is left where k is odd; and whether it is."""
     if isinstance(what, Laplacian):
@@ -164,8 +191,8 @@ def symbol(what: Order | Laplacian, b: Tensor) -> tuple[Tensor, bool]:
     return (-1) ** (sum(what) // 2) * power, sum(what) % 2 == 1
 
 
-def rows(block: Block, b: Tensor, fields: int, unknowns: Sequence[str]) -> Tensor:
-    """Derivatives of a block's residuals by the weights of ``waves(problem, b)`` and by the unknowns, (N, P)."""
+def rows(block: Block, b: Tensor, fields: int, unknowns: Sequence[str], added: Enriched | None = None) -> Tensor:
+    """Derivatives of a block's residuals by the weights of ``waves(problem, b)``, the unknowns and the strengths, (N, P)."""
     angles, columns = block.points @ b.T, []
     cos, sin = torch.cos(angles), torch.sin(angles)
     biases = angles.new_zeros(len(angles), fields)
@@ -179,7 +206,15 @@ def rows(block: Block, b: Tensor, fields: int, unknowns: Sequence[str]) -> Tenso
                     biases[:, field] += slope
         columns += [even * cos - odd * sin, even * sin + odd * cos]
     numbers = [block.by_unknowns.get(name, angles.new_zeros(len(angles)))[:, None] for name in unknowns]
-    return together(torch.cat([*columns, biases, *numbers], dim=1), block)
+    strengths = []
+    for k, name in enumerate(added.fields if added else ()):
+        assert added is not None
+        slopes = {what: slope for (output, what), slope in block.slopes.items() if output == k}
+        total = angles.new_zeros(len(angles), len(added.functions[name]))
+        for what, table in tables(added, name, block.points, slopes).items():
+            total += slopes[what][:, None] * table
+        strengths.append(total)
+    return together(torch.cat([*columns, biases, *numbers, *strengths], dim=1), block)
 
 
 def together(values: Tensor, block: Block) -> Tensor:
@@ -214,6 +249,7 @@ def solved_by_waves(
     guess: nn.Module | None = None,
     base: nn.Module | None = None,
     steps: int = STEPS,
+    added: Mapping[str, Callable[..., Any]] | None = None,
 ) -> tuple[nn.Module, Problem]:
     """Waves of given frequencies that solve a problem, or correct a base, in the sense of least squares, by Newton's method.
 
@@ -226,6 +262,8 @@ def solved_by_waves(
         Where to begin; by default at zero, or at the base.
     steps : int
         At most. It ends where the loss does not fall by half in two steps, and the best is returned.
+    added : dict of name to callable, optional
+        Functions that are added to the waves of every field, as `additions` gives them.
 
     Returns
     -------
@@ -237,14 +275,15 @@ def solved_by_waves(
     around = 30 + round(3 * (2 * count * fields) ** (1 - 1 / problem.domain.dim))
     sample = problem.sample(Points(4 * count + 100, around, "sobol"), generator=torch.Generator().manual_seed(seed))
     new, unknowns = waves(problem, found), dict(problem.unknowns)
-    model: nn.Module = new if base is None else Corrected(base, new)
+    whole: Any = shaped(new, problem, added) if added else new
+    model: nn.Module = whole if base is None else Corrected(base, whole)
     fixed = [] if base is None else linearized(problem, base, sample, weights, unknowns)
-    at, best, stalls, kept = model if guess is None else guess, math.inf, 0, (copy.deepcopy(new.state_dict()), unknowns)
+    at, best, stalls, kept = model if guess is None else guess, math.inf, 0, (copy.deepcopy(whole.state_dict()), unknowns)
     for step in range(steps + 1):
         blocks = linearized(problem, at, sample, weights, unknowns)
         loss = loss_of(blocks)
         if step and loss < best:
-            kept = copy.deepcopy(new.state_dict()), unknowns
+            kept = copy.deepcopy(whole.state_dict()), unknowns
         stalls = 0 if loss < best / 2 else stalls + 1
         if step == steps or stalls > 1:
             break
@@ -255,17 +294,20 @@ def solved_by_waves(
             for request, slope in block.slopes.items():
                 own = block.values[request] - (fixed[k].values[request] if fixed else 0.0)
                 value = value + together(slope * own, block)
-            matrix.append(block.weight**0.5 * rows(block, found, fields, names))
+            matrix.append(block.weight**0.5 * rows(block, found, fields, names, whole if added else None))
             right.append(block.weight**0.5 * value)
         answer = least_squares(torch.cat(matrix), torch.cat(right))
         if not torch.isfinite(answer).all():
             break
-        weight, bias, changes = answer.split([2 * count * fields, fields, len(names)])
+        sizes = [2 * count * fields, fields, len(names), *(fields * [len(added)] if added else [])]
+        weight, bias, changes, *strengths = answer.split(sizes)
         layer: Any = new.layers[0]
         with torch.no_grad():
             layer.weight.copy_(weight.view(fields, -1))
             layer.bias.copy_(bias)
+            for field, strength in zip(problem.fields, strengths, strict=False):
+                whole.amplitudes[field].weight.copy_(strength)
         unknowns = {name: unknowns[name] + float(change) for name, change in zip(names, changes, strict=True)}
         at = model
-    new.load_state_dict(kept[0])
+    whole.load_state_dict(kept[0])
     return model, replace(problem, unknowns=kept[1]) if names else problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import pi
 
 import pytest
@@ -12,8 +13,20 @@ from pinnedu import Box, Fit, On, Periodic, Problem, problems, relative_error
 from pinnedu.derivatives.requests import Laplacian
 from pinnedu.derivatives.taylor import taylor
 from pinnedu.recipe import Clock, Products, Solver, solved_forward, without
+from pinnedu.trainers import spectral
 from pinnedu.trainers.products import TIMES, chebyshev
-from pinnedu.trainers.spectral import OnWindow, Pace, collocation, continued, linearized, newton, solutions, tails
+from pinnedu.trainers.spectral import (
+    MOST,
+    OnWindow,
+    Pace,
+    collocation,
+    continued,
+    factored,
+    linearized,
+    newton,
+    solutions,
+    tails,
+)
 
 
 def random(*shape):
@@ -199,10 +212,33 @@ def test_what_is_too_slow_is_late():
 def test_each_solution_is_sharper_than_the_last():
     problem = moving()
     found = list(solutions(without(problem, "ends"), "t", ("x",), Clock(1e6, 1000), 0.5))
-    tolerances, models = zip(*found, strict=True)
+    tolerances, counts, models = zip(*found, strict=True)
     assert tolerances[:3] == (1e-4, 1e-6, 1e-8)
+    assert set(counts) == {MOST}
     errors = [relative_error(model, problem) for model in models[:3]]
     assert errors[2] < errors[1] / 10 < errors[0] / 100
+
+
+def test_where_functions_in_space_are_missing_more_are_taken(monkeypatch):
+    monkeypatch.setattr(spectral, "MOST", 21 * TIMES)
+    problem = Problem(
+        Box(x=(0, 2 * pi), t=(0, 1)),
+        {"transport": lambda u: u.t + u.x},
+        {"start": On(t=0, equation=lambda u, x: u - torch.exp(3 * torch.cos(x)))},
+        exact=lambda x, t: torch.exp(3 * torch.cos(x - t)),
+    )
+    found = list(itertools.islice(solutions(problem, "t", ("x",), Clock(1e6, 10**4), 0.5), 3))
+    errors = [relative_error(model, problem) for *_, model in found]
+    assert [count for _, count, _ in found] == [21 * TIMES, 21 * TIMES, 42 * TIMES]
+    assert errors[2] < errors[1] / 10
+
+
+def test_a_square_system_is_solved_and_another_in_the_sense_of_least_squares():
+    draw = torch.Generator().manual_seed(0)
+    matrix, right = torch.randn(6, 4, generator=draw).double(), torch.randn(6, 1, generator=draw).double()
+    torch.testing.assert_close(factored(matrix[:4])(right[:4]), torch.linalg.solve(matrix[:4], right[:4]))
+    torch.testing.assert_close(factored(matrix)(right), torch.linalg.lstsq(matrix, right).solution)
+    assert factored(torch.zeros(3, 3).double()) is None
 
 
 def test_the_recipe_goes_forward_and_knows_how_wrong_it_is(tmp_path):
