@@ -265,7 +265,7 @@ def test_ingredients_can_be_left_out():
     assert "'poisson': 1" in plain.recipe
     assert "found, True" not in plain.recipe
     assert plain.error < 1e-3
-    with pytest.raises(ValueError, match="some of waves, spectrum"):
+    with pytest.raises(ValueError, match="some of waves, shape, spectrum"):
         Solver(problems.heat(), Clock(1.0), without=("salt",))
 
 
