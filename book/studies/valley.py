@@ -48,7 +48,7 @@ CLAIMS = [
     ),
     Claim(
         "flat-directions",
-        "Of the loss at most an eighth lies in directions within four decades of the steepest in the median, and never over half.",
+        "At most an eighth of the loss lies in directions within four decades of the steepest in the median, never over half.",
         lambda results: np.median(results["steep"]) < 1 / 8 and results["steep"].max() < 0.5,
     ),
     Claim(
