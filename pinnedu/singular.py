@@ -20,7 +20,8 @@ from pinnedu.region import Region
 GIVEN = ("value", "slope")
 """What holds on an edge: the value is 0, or the slope along its normal is."""
 AROUND, POLES = 256, 6  # points on a rim, and powers of 1 / z about the center of a hole
-CORNERS, BLUNT = 24, 0.2  # corners that add functions, at most, and how much their angle differs from a straight one
+HOLES, CORNERS = 16, 24  # that add functions, at most; of holes the largest
+BLUNT = 0.2  # by how much the angle of a corner differs from a straight one
 TINY = 1e-60
 """Added to the square of a radius: at the corner itself there is no angle."""
 
@@ -192,12 +193,13 @@ def additions(domain: Domain) -> dict[str, Callable[..., Any]]:
     if domain.dim != 2 or isinstance(domain, Box):
         return {}
     found: dict[str, Callable[..., Any]] = {}
-    holes: list[tuple[float, float, float]] = []
+    holes: list[tuple[str, tuple[float, float, float]]] = []
     for name, part in domain.parts.items():
-        hole = None if isinstance(part, Union) else _hole(domain, part)
-        if hole and all(math.dist(hole[:2], other[:2]) > other[2] for other in holes):
-            holes.append(hole)
-            found |= {f"{name}, {what}": function for what, function in _Hole(*hole).functions().items()}
+        hole = _hole(domain, part) if part.normal and not isinstance(part, Union) else None
+        if hole and all(math.dist(hole[:2], other[:2]) > other[2] for _, other in holes):
+            holes.append((name, hole))
+    for name, hole in sorted(holes, key=lambda one: -one[1][2])[:HOLES]:
+        found |= {f"{name}, {what}": function for what, function in _Hole(*hole).functions().items()}
     if isinstance(domain, Region):
         corners = [(at, angle) for at, angle in domain.corners() if abs(angle - math.pi) > BLUNT]
         for number, (at, angle) in enumerate(corners[:CORNERS], start=1):

@@ -187,6 +187,11 @@ def test_one_hole_is_added_once_and_the_outer_rim_is_none():
         {"outer": lambda x, y: x**2 + y**2 - 1, "inner": lambda x, y: 0.09 - x**2 - y**2},
     )
     assert {name.split(",")[0] for name in additions(ring)} == {"inner"}
+    many = [shapely.Point(x, 0.5).buffer(0.01 if x < 5 else 0.02) for x in range(1, 21)]
+    sieve = additions(Region(shapely.box(0, 0, 21, 1) - shapely.unary_union(many)))
+    logarithms = [function.__self__ for name, function in sieve.items() if name.endswith("log")]
+    assert len(logarithms) == 16, "the largest"
+    assert all(hole.radius > 0.015 for hole in logarithms)
     washer = Region(shapely.Point(0, 0).buffer(1, 64) - shapely.Point(0, 0).buffer(0.3, 64))
     assert len(additions(washer)) == 13
 
