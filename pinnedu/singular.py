@@ -185,8 +185,8 @@ def additions(domain: Domain) -> dict[str, Callable[..., Any]]:
     """What a shape in the plane adds to a smooth model, for `Enriched`: functions by name, of ``points``.
 
     For each hole log r and the real and imaginary parts of z^-1, ..., z^-6 about its center, for a solution goes on smoothly into
-    a hole up to such poles; for each corner of a polygon that is no right angle or sticks into it, its first singular functions,
-    and for one whose exponent is a whole number that with the logarithm. Empty for a box, and in other dimensions.
+    a hole up to such poles; for each corner of a polygon that is not nearly straight, its first singular functions, with the
+    logarithm where the exponent is a whole number. Empty for a box, and in other dimensions.
 
     Sources: Trefethen (2018), Series solution of Laplace problems; Grisvard (1985), chapter 4.
     """
@@ -235,16 +235,21 @@ class _Hole:
         self.last: tuple[Any, list[Any]] | None = None
 
     def powers(self, points: Any) -> list[Any]:
-        """Real and imaginary parts of z^-1, z^-2, ..., computed once for all that ask at the same points."""
-        if self.last is None or self.last[0] is not points:
+        """Real and imaginary parts of z^-1, z^-2, ..., computed once for all that ask at the same jet.
+
+        A tensor may have changed since, or its graph be used up: for tensors nothing is kept.
+        """
+        last = self.last
+        if last is None or last[0] is not points:
             x, y = (points[:, 0] - self.a) / self.radius, (points[:, 1] - self.b) / self.radius
             p, q = x / (x**2 + y**2), -y / (x**2 + y**2)
             found = [p, q]
             for _ in range(POLES - 1):
                 re, im = found[-2:]
                 found += [re * p - im * q, re * q + im * p]
-            self.last = points, found
-        return self.last[1]
+            last = points, found
+            self.last = None if isinstance(points, Tensor) else last
+        return last[1]
 
     def logarithm(self, points: Any) -> Any:
         return torch.log(((points[:, 0] - self.a) ** 2 + (points[:, 1] - self.b) ** 2) / self.radius**2)

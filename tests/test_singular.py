@@ -181,6 +181,20 @@ def test_each_hole_adds_a_logarithm_and_poles_about_its_center():
     torch.testing.assert_close(found[f"{first}, pole 3i"](inside), (z**-3).imag)
 
 
+def test_what_a_hole_adds_is_computed_anew_for_points_that_changed_or_were_differentiated():
+    pole = additions(Region(shapely.box(-1, -1, 1, 1) - shapely.Point(0, 0).buffer(0.2, 64)))["holes, pole 2"]
+    points = torch.tensor([[0.5, 0.5]], dtype=torch.float64)
+    before = float(pole(points))
+    points[0, 1] = -0.5
+    assert float(pole(points)) == pytest.approx(before, abs=1e-9)  # Re z^-2 = 0 on both
+    points[0, 1] = 0.0
+    assert float(pole(points)) == pytest.approx(0.2**2 / 0.5**2, rel=1e-2)
+    points.requires_grad_()
+    for _ in range(2):
+        (slope,) = torch.autograd.grad(pole(points).sum(), points)
+        assert float(slope[0, 0]) == pytest.approx(-2 * 0.2**2 / 0.5**3, rel=1e-2)
+
+
 def test_one_hole_is_added_once_and_the_outer_rim_is_none():
     ring = LevelSet(
         Box(x=(-1, 1), y=(-1, 1)),
