@@ -80,16 +80,15 @@ def run(optimizer, plan, points, seed):
 
 
 def grid():
-    """Four seeds of the plans that matter most, three of the others."""
-    main = [(name, plan, "enough") for name in PLANS for plan in ("regular", "curriculum")]
-    main.append(("Gauss-Newton", "short", "enough"))
-    others = [("self-scaled Broyden", "erased", "enough")]
-    others += [(name, plan, "few") for name in PLANS for plan in ("regular", "curriculum")]
+    """Five seeds of each arm, and eight of the three that show what a stage hands on."""
+    arms = [(name, plan, points) for points in POINTS for name in PLANS for plan in ("regular", "curriculum")]
+    arms += [("Gauss-Newton", "short", "enough"), ("self-scaled Broyden", "erased", "enough")]
+    inherited = [("self-scaled Broyden", plan, "enough") for plan in ("regular", "curriculum", "erased")]
     return [
         {"optimizer": name, "plan": plan, "points": points, "seed": seed}
-        for arms, seeds in ((main, 4), (others, 3))
-        for seed in range(seeds)
-        for name, plan, points in arms
+        for own, seeds in ((arms, range(5)), (inherited, range(5, 8)))
+        for seed in seeds
+        for name, plan, points in own
     ]
 
 
