@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pinnedu.domain import Domain
 
 TIMES = 6  # polynomials in time
+AT_ONCE = 2**24  # values of functions in space
 
 
 def chebyshev(z: Tensor, count: int) -> Tensor:
@@ -61,6 +62,12 @@ class Products(nn.Module):
         return shapes(x, count, *self.bounds[0], self.periodic) if self.space is not None else x * 0 + 1
 
     def forward(self, points: Tensor) -> Tensor:
+        most = max(1, AT_ONCE // max(len(one[0]) for one in self.coefficients))
+        parts = [self.some(points[start : start + most]) for start in range(0, len(points), most)]
+        return torch.cat(parts) if parts else self.some(points)
+
+    def some(self, points: Tensor) -> Tensor:
+        """The values at so many points that the functions in space fit into memory."""
         # Taylor mode sends jets: which window answers depends on where a point is, not on how it moves.
         where: Tensor = getattr(points, "value", points)[:, self.axis].detach().contiguous()
         edges = torch.tensor(self.edges, dtype=where.dtype, device=where.device)

@@ -8,10 +8,11 @@ The coefficients fall geometrically, so the last ones say what is missing: waves
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+import numpy as np
 import torch
+from numpy.polynomial.chebyshev import chebder
 from scipy.special import roots_jacobi
 from torch import Tensor, nn
 
@@ -23,12 +24,16 @@ from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.gauss_newton import add_gram
+from pinnedu.trainers.krylov import Part, Step, Waves, amplitudes, differences, frozen
+from pinnedu.trainers.krylov import step as by_gmres
 from pinnedu.trainers.products import TIMES, Products, chebyshev
 from pinnedu.trainers.strategies import Seam, window
 from pinnedu.trainers.waves import Block, linearized, together
 
-LEAST, MOST = 9, 2500  # functions in space at first, and coefficients of a window at most
-LARGEST = 10000  # coefficients of a window, where the time allows it: their matrix has 800 MB
+LEAST, MOST = 9, 10000  # functions in space at first, and coefficients of a window at most
+MANY = 30000  # coefficients of a window where the time allows it
+DIRECT = 1000  # coefficients up to which the Jacobian is factored although GMRES could do without
+FACTORED = 10000  # coefficients up to which it is where GMRES cannot: it has 800 MB
 STEPS, JACOBIANS = 20, 4  # of Newton's method
 SLOW = 0.2  # a step that is longer than this share of the last asks for a new Jacobian
 SHORTEST = 1e-4  # of the time
@@ -38,12 +43,24 @@ DEARER = 1.6  # a tenth of a tolerance takes so many times as long
 FIRST = 0.2  # of the time, for the first
 FAIR = 1e-3  # what the last functions in space may have where half of all that there can be are there
 
+def table(function: Callable[[Tensor], Tensor], points: Tensor, order: int) -> Tensor:
+    """A derivative of functions of one variable at points (N,), (N, count)."""
+    jet: Jet = function(Jet.seed(points[:, None], Plan.of(frozenset({(order,)}), 1)))  # type: ignore[arg-type, assignment]
+    return jet.derivative((order,))
 
-def table(function: Callable[[Tensor], Tensor], points: Tensor, orders: Collection[int]) -> dict[int, Tensor]:
-    """Derivatives of functions of one variable at points (N,), by order, each (N, count)."""
-    plan = Plan.of(frozenset((k,) for k in orders), 1)
-    jet: Jet = function(Jet.seed(points[:, None], plan))  # type: ignore[arg-type, assignment]
-    return {k: jet.derivative((k,)) for k in orders}
+
+def kept(model: Products, x: Tensor, count: int, order: int) -> Tensor:
+    """A derivative of the functions in space at points (N,), (N, count), made once; of order -1, coefficients by values."""
+    key, known = (x.numpy().tobytes(), count, order), model.known
+    if key not in known:
+        functions = table(lambda x: model.in_space(x, count), x, max(0, order))
+        known[key] = functions if order >= 0 else torch.linalg.inv(functions)
+    return known[key]
+
+
+def nodes(count: int, low: float, high: float) -> Tensor:
+    """So many evenly spaced points of a period."""
+    return low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
 
 
 def orders_of(what: Order | Laplacian, dim: int) -> list[Order]:
@@ -53,62 +70,83 @@ def orders_of(what: Order | Laplacian, dim: int) -> list[Order]:
     return [tuple(2 * (axis == k) for k in range(dim)) for axis in what.axes]
 
 
-@dataclass
 class Grid:
-    """The functions of a window on points: on the different x and on the different t, and which point has which."""
+    """The functions of a window on points: on the different x and on the different t, and which point has which.
 
-    model: Products
-    points: Tensor
-    edges: tuple[float, float]
-    count: int
+    Where these are all waves on evenly spaced points, derivatives are taken by Fourier transforms.
 
-    def tables(self, whats: Collection[Order | Laplacian]) -> tuple[dict[int, Tensor], dict[int, Tensor], Tensor, Tensor]:
-        model, dim = self.model, self.points.shape[1]
-        orders = {order for what in whats for order in orders_of(what, dim)}
-        t, which_t = self.points[:, model.axis].unique(return_inverse=True)
-        x, which_x = self.points[:, model.space or 0].unique(return_inverse=True)
+    Parameters
+    ----------
+    model : Products
+    points : Tensor (N, d)
+    edges : tuple of float
+    count : int
+        Of functions in space.
+    """
+
+    def __init__(self, model: Products, points: Tensor, edges: tuple[float, float], count: int) -> None:
+        self.model, self.edges, self.count, self.dim = model, edges, count, points.shape[1]
+        self.t, which_t = points[:, model.axis].unique(return_inverse=True)
+        self.x, which_x = points[:, model.space or 0].unique(return_inverse=True)
         if model.space is None:
-            x, which_x = x[:1], which_x * 0
-        low, high = self.edges
-        in_time = table(
-            lambda z: chebyshev((2 * z - (low + high)) / (high - low), TIMES), t, {order[model.axis] for order in orders}
-        )
-        own = {0} if model.space is None else {order[model.space] for order in orders}
-        key = x.numpy().tobytes(), self.count
-        if any((*key, a) not in model.known for a in own):
-            found = table(lambda z: model.in_space(z, self.count), x, own)
-            model.known |= {(*key, a): found[a] for a in own}
-        return {a: model.known[(*key, a)] for a in own}, in_time, which_x, which_t
+            self.x, which_x = self.x[:1], which_x * 0
+        self.which, self.times = (which_x, which_t), dict[int, Tensor]()
+        low, high = model.bounds[0]
+        self.waves: Waves | None = None
+        if model.periodic and len(self.x) == count and bool(((self.x - nodes(count, low, high)).abs() < 1e-9 * (high - low)).all()):
+            self.waves = Waves(count, high - low)
+
+    def in_time(self, order: int) -> Tensor:
+        """A derivative of the polynomials at the different t, (times, TIMES)."""
+        if order not in self.times:
+            low, high = self.edges
+            by_z = torch.from_numpy(chebder(np.eye(TIMES), order)) if order else torch.eye(TIMES, dtype=torch.float64)
+            z = ((2 * self.t - (low + high)) / (high - low))[:, None]
+            self.times[order] = chebyshev(z, TIMES)[:, : len(by_z)] @ by_z * (2 / (high - low)) ** order
+        return self.times[order]
+
+    def in_space(self, order: int) -> Tensor:
+        """A derivative of the functions at the different x, (number, count)."""
+        return kept(self.model, self.x, self.count, order)
+
+    def along(self, order: int, coefficients: Tensor) -> Tensor:
+        """A derivative in x of sums of the functions, (number, ...) by coefficients (count, ...)."""
+        if self.waves is not None:
+            return self.waves.values(amplitudes(coefficients), order)
+        return self.in_space(order) @ coefficients
 
     def pair(self, order: Order) -> tuple[int, int]:
         """How often by x, and by t."""
         return 0 if self.model.space is None else order[self.model.space], order[self.model.axis]
 
+    def pairs(self, what: Order | Laplacian) -> list[tuple[int, int]]:
+        """The derivatives that a request is the sum of, by x and by t."""
+        return [self.pair(order) for order in orders_of(what, self.dim)]
+
     def values(self, coefficients: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
         """What an engine gives."""
-        in_space, in_time, which_x, which_t = self.tables([what for _, what in requests])
-        found = {}
+        found, seen = {}, dict[tuple[int, int], Tensor]()
         for output, what in requests:
-            total = torch.zeros(len(self.points), dtype=torch.float64)
-            for order in orders_of(what, self.points.shape[1]):
-                a, b = self.pair(order)
-                total += (in_space[a] @ coefficients[output] @ in_time[b].T)[which_x, which_t]
+            total = torch.zeros(len(self.which[0]), dtype=torch.float64)
+            for a, b in self.pairs(what):
+                if (output, a) not in seen:
+                    seen[output, a] = self.along(a, coefficients[output])
+                total += (seen[output, a] @ self.in_time(b).T)[self.which]
             found[output, what] = total
         return found
 
     def rows(self, block: Block) -> Tensor:
         """Derivatives of a block's residuals by the coefficients, (N, fields * functions)."""
-        in_space, in_time, which_x, which_t = self.tables([what for _, what in block.slopes])
+        which_x, which_t = self.which
         columns = []
         for field in range(self.model.fields):
             by_time: dict[int, Tensor] = {}
             for (output, what), slope in block.slopes.items():
-                for order in orders_of(what, self.points.shape[1]) if output == field else ():
-                    a, b = self.pair(order)
-                    by_time[b] = by_time.get(b, 0.0) + slope[:, None] * in_space[a][which_x]
-            total = torch.zeros(len(self.points), self.count, TIMES, dtype=torch.float64)
+                for a, b in self.pairs(what) if output == field else ():
+                    by_time[b] = by_time.get(b, 0.0) + slope[:, None] * self.in_space(a)[which_x]
+            total = torch.zeros(len(which_x), self.count, TIMES, dtype=torch.float64)
             for b, part in by_time.items():
-                total += part[:, :, None] * in_time[b][which_t][:, None, :]
+                total += part[:, :, None] * self.in_time(b)[which_t][:, None, :]
             columns.append(total.flatten(1))
         return together(torch.cat(columns, dim=1), block)
 
@@ -131,45 +169,90 @@ class OnWindow(nn.Module):
         return torch.stack(list(found.values()), dim=1)
 
 
-def collocation(problem: Problem, model: Products, edges: tuple[float, float], count: int, inner: int) -> Sample:
+def collocation(problem: Problem, model: Products, edges: tuple[float, float], count: int, inner: int, walls: int = 0) -> Sample:
     """Points for as many equations as there are coefficients: a grid, on which conditions have the same coordinates.
 
     In time they are Radau's, so that in each window the method is an implicit Runge-Kutta method of the highest order that
-    damps what is too fast to be resolved (Radau IIA; Hairer & Wanner 1996, section IV.5).
+    damps what is too fast to be resolved (Radau IIA; Hairer & Wanner 1996, section IV.5). In space there is a point less for each
+    condition at a wall (rectangular collocation; Driscoll & Hale 2016).
     """
     low, high = model.bounds[0]
-    half = (torch.arange(count, dtype=torch.float64) + 0.5) / count
-    x = low + (high - low) * (half if model.periodic else (1 - torch.cos(math.pi * half)) / 2)
+    half = nodes(count - walls, 0.0, 1.0)
+    x = nodes(count, low, high) if model.periodic else low + (high - low) * (1 - torch.cos(math.pi * half)) / 2
     radau = torch.tensor([*(roots_jacobi(inner - 1, 1, 0)[0] if inner > 1 else ()), 1.0], dtype=torch.float64)
     t = edges[0] + (edges[1] - edges[0]) * (1 + radau) / 2
-    nodes = {name: t if axis == model.axis else x for axis, name in enumerate(problem.domain.names)}
 
-    def product(fixed: Mapping[str, float]) -> Tensor:
-        each = [torch.tensor([float(fixed[name])]).double() if name in fixed else own for name, own in nodes.items()]
-        return torch.cartesian_prod(*each).reshape(-1, len(nodes))
+    def product(fixed: Mapping[str, float], t: Tensor = t) -> Tensor:
+        along = {name: t if axis == model.axis else x for axis, name in enumerate(problem.domain.names)}
+        each = [torch.tensor([float(fixed[name])]).double() if name in fixed else own for name, own in along.items()]
+        return torch.cartesian_prod(*each).reshape(-1, len(along))
 
     sample = {"interior": product({})}
     for name, condition in problem.conditions.items():
         if isinstance(condition, Seam):
             points = product(condition.fixed)
             sample[name] = torch.cat([points, condition.targets(points)], dim=1)
-        elif isinstance(condition, On) and condition.fixed and not condition.normal:
-            sample[name] = product(condition.fixed)
-        else:
-            sample[name] = condition.points(name, problem.domain, Points(1, 2 * count, "sobol"), torch.Generator().manual_seed(0))
+            continue
+        drawn = condition.points(name, problem.domain, Points(1, 2 * count, "sobol"), torch.Generator().manual_seed(0))
+        if isinstance(condition, On) and condition.fixed:
+            early = torch.linspace(edges[0], float(t[0]), TIMES - inner + 1, dtype=torch.float64)[:-1]
+            points = product(condition.fixed, torch.cat([early, t]))
+            normals = drawn[:1, problem.domain.dim :].expand(len(points), -1)
+            drawn = torch.cat([points, normals], dim=1)
+        sample[name] = drawn
     return sample
 
 
-def factored(matrix: Tensor) -> Callable[[Tensor], Tensor] | None:
-    """Solves with a matrix, in the sense of least squares where it has more rows than columns; None where it is singular."""
-    if matrix.shape[0] == matrix.shape[1]:
+def factored(at: OnWindow, blocks: Sequence[Block]) -> Step | None:
+    """Newton's step by factors of the Jacobian, by least squares where it has more rows than columns; None: it is singular."""
+    matrix = torch.cat([at.grid(block.points).rows(block) for block in blocks])
+    rows = matrix.norm(dim=1).clamp_min(1e-300)
+    matrix /= rows[:, None]
+    columns = matrix.norm(dim=0).clamp_min(1e-300)
+    matrix /= columns
+    square = matrix.shape[0] == matrix.shape[1]
+    if square:
         factor, pivots, info = torch.linalg.lu_factor_ex(matrix)
-        return None if int(info) else lambda right: torch.linalg.lu_solve(factor, pivots, right)
-    gram = matrix.new_zeros(matrix.shape[1], matrix.shape[1])
-    add_gram(gram, matrix)
-    gram.diagonal().add_(1e-14)
-    factor, info = torch.linalg.cholesky_ex(gram)
-    return None if int(info) else lambda right: torch.cholesky_solve(matrix.T @ right, factor)
+    else:
+        gram = matrix.new_zeros(matrix.shape[1], matrix.shape[1])
+        add_gram(gram, matrix)
+        gram.diagonal().add_(1e-14)
+        factor, info = torch.linalg.cholesky_ex(gram)
+    if int(info):
+        return None
+
+    def solve(residuals: Sequence[Tensor]) -> Tensor:
+        right = (torch.cat(list(residuals)) / rows)[:, None]
+        step = torch.linalg.lu_solve(factor, pivots, right) if square else torch.cholesky_solve(matrix.T @ right, factor)
+        return (step[:, 0] / columns).view(at.coefficients.shape)
+
+    return solve
+
+
+def iterated(at: OnWindow, blocks: Sequence[Block]) -> Step | None:
+    """Newton's step by GMRES, where the residuals are on a grid and as many as the coefficients."""
+    if any(len(block.residual) != len(block.points) for block in blocks):
+        return None
+    parts = [Part(block, at.grid(block.points)) for block in blocks]
+    fields, count, times = at.coefficients.shape
+    inverse = (
+        frozen(parts, fields, times)
+        if at.model.periodic
+        else differences(parts, lambda x: kept(at.model, x, count, -1), fields, count, times)
+    )
+    return by_gmres(parts, inverse) if inverse else None
+
+
+def conditions_of(problem: Problem, at: OnWindow, time: str) -> tuple[int, int]:
+    """How many conditions each field has at the start, and at walls; 0 where these are of another kind."""
+    few, asked = min(2, at.coefficients.shape[1]), {"start": 0, "wall": 0, "other": 0}
+    sample = collocation(problem, at.model, at.edges, few, 1)
+    for name, condition in problem.conditions.items():
+        blocks = linearized(problem, at, {name: sample[name]}, {name: 1.0}, {})
+        kind = "start" if time in condition.fixed else "wall" if condition.fixed else "other"
+        asked[kind] += sum(len(block.residual) for block in blocks)
+    walls, rest = divmod(asked["wall"], TIMES * at.model.fields)
+    return math.ceil(asked["start"] / (few * at.model.fields)), 0 if rest or asked["other"] else walls
 
 
 def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
@@ -179,37 +262,30 @@ def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
     """
     count, fields = at.coefficients.shape[1], at.model.fields
     ones = dict.fromkeys(problem.terms, 1.0)
-    sample = collocation(problem, at.model, at.edges, count, TIMES - 1)
-    starts = {name: points for name, points in sample.items() if name != "interior" and time in problem.conditions[name].fixed}
-    asked = sum(len(block.residual) for block in linearized(problem, at, starts, ones, {}))
-    if (order := math.ceil(asked / (count * fields))) > 1:
-        sample = collocation(problem, at.model, at.edges, count, max(1, TIMES - order))
+    order, walls = conditions_of(problem, at, time)
+    sample = collocation(problem, at.model, at.edges, count, max(1, TIMES - order), walls)
+    size = count * fields * TIMES
+    many = size > DIRECT and at.model.space is not None
     last, new, made = math.inf, True, 0
-    solve: Callable[[Tensor], Tensor] | None = None
+    solve: Step | None = None
     for _ in range(STEPS):
         blocks = linearized(problem, at, sample, ones, {})
         if new:
             made += 1
-            if made > JACOBIANS:
-                return False
-            matrix = torch.cat([at.grid(block.points).rows(block) for block in blocks])
-            rows = matrix.norm(dim=1).clamp_min(1e-300)
-            matrix /= rows[:, None]
-            columns = matrix.norm(dim=0).clamp_min(1e-300)
-            matrix /= columns
-            solve = factored(matrix)
-            if solve is None:
-                return False
-        assert solve is not None
-        residual = torch.cat([block.residual for block in blocks]) / rows
-        step = solve(residual[:, None])[:, 0] / columns
-        size = float(step.norm())
-        if not math.isfinite(size) or (new and size > 2 * last):
+            solve = iterated(at, blocks) if many else None
+            many = solve is not None
+            if solve is None and size <= FACTORED and made <= JACOBIANS:
+                solve = factored(at, blocks)
+        if solve is None:
             return False
-        at.coefficients = at.coefficients - step.view(at.coefficients.shape)
-        if size < 1e-2 * tolerance * float(at.coefficients.norm()):
+        step = solve([block.residual for block in blocks])
+        change = float(step.norm())
+        if not math.isfinite(change) or (new and change > 2 * last):
+            return False
+        at.coefficients = at.coefficients - step
+        if change < 1e-2 * tolerance * float(at.coefficients.norm()):
             return True
-        new, last = size > SLOW * last, size
+        new, last = many or change > SLOW * last, change
     return False
 
 
@@ -219,9 +295,12 @@ def continued(coefficients: Tensor, ratio: float) -> Tensor:
     return coefficients @ chebyshev(1 + (1 + z) * ratio, TIMES).T @ torch.linalg.inv(chebyshev(z, TIMES)).T
 
 
-def tails(coefficients: Tensor) -> tuple[float, float]:
-    """The share of the last eighth of the functions in space; that of the next polynomial in time, if all fall as the last."""
-    size = float(coefficients.norm()) or 1.0
+def tails(coefficients: Tensor, size: float = 0.0) -> tuple[float, float]:
+    """The last eighth of the functions in space, and the next polynomial in time, if all fall as the last: their shares.
+
+    They are shares of the coefficients, or of a size that these had before: what has left the domain need not be resolved.
+    """
+    size = max(size, float(coefficients.norm())) or 1.0
     last = max(4, coefficients.shape[1] // 8)
     in_time = coefficients.norm(dim=(0, 1)) / size
     falls = float((in_time[-1] / in_time[-3].clamp_min(1e-300)).sqrt())
@@ -259,10 +338,11 @@ def solved_forward(
     count = LEAST if names else 1
     most = most // (TIMES * len(problem.fields))
     most -= 1 - most % 2
-    start, length, before = low, (high - low) / 64, None
+    start, length, before, size, longest = low, (high - low) / 64, None, 0.0, high - low
     while start < high:
         if late((start - low) / (high - low)) or length < SHORTEST * (high - low):
             return None
+        length = min(length, longest)
         end = high if high - start < 1.1 * length else start + min(length, (high - start) / 1.5)
         guess = torch.zeros(len(problem.fields), count, TIMES, dtype=torch.float64)
         if before is not None:
@@ -271,9 +351,9 @@ def solved_forward(
         at = OnWindow(model, (start, end), guess)
         piece = window(problem, time, start, end, model if before is not None else None)
         if not newton(piece, at, tolerance, time):
-            length = (end - start) / 3
+            length, longest = (end - start) / 3, (end - start) / 1.5
             continue
-        in_space, in_time = tails(at.coefficients)
+        in_space, in_time = tails(at.coefficients, size)
         factor = 0.9 * (tolerance / max(in_time, 1e-300)) ** (1 / TIMES)
         if in_time > tolerance:
             length = (end - start) * max(0.2, factor)
@@ -286,7 +366,8 @@ def solved_forward(
             continue
         with torch.no_grad():
             model.append(start, end, at.coefficients)
-        if tails(at.coefficients[:, : (fewer := 2 * (3 * count // 10) + 1)])[0] < tolerance / 10 and count > LEAST:
+        size, longest = max(size, float(at.coefficients.norm())), 1.1 * longest
+        if tails(at.coefficients[:, : (fewer := 2 * (3 * count // 10) + 1)], size)[0] < tolerance / 10 and count > LEAST:
             at.coefficients, count = at.coefficients[:, :fewer], fewer
         before, start, length = at.coefficients, end, (end - start) * min(2.0, max(1.0, factor))
     model.known.clear()
@@ -295,7 +376,8 @@ def solved_forward(
 
 def limited(model: Products, tolerance: float) -> bool:
     """Whether a window has too few functions in space for a tolerance."""
-    return model.space is not None and max(tails(one.detach())[0] for one in model.coefficients) > tolerance
+    size = max(float(one.detach().norm()) for one in model.coefficients)
+    return model.space is not None and max(tails(one.detach(), size)[0] for one in model.coefficients) > tolerance
 
 
 class Pace:
@@ -337,9 +419,9 @@ def solutions(
         left = until - clock.used
         if model is not None and limited(model, tolerance):
             grown = min(2.0, (0.8 * left / (DEARER * cost)) ** (1 / 3))  # a factorization costs their cube
-            if grown < 1.2 or most == LARGEST:
+            if grown < 1.2 or most == MANY:
                 return
-            most, tolerance = min(LARGEST, round(grown * most)), max(min(reached, SHARP), 0.1 * reached)
+            most, tolerance = min(MANY, round(grown * most)), max(min(reached, SHARP), 0.1 * reached)
         elif left < DEARER * cost or reached < 1e-12:
             return
         else:

@@ -233,12 +233,25 @@ def test_where_functions_in_space_are_missing_more_are_taken(monkeypatch):
     assert errors[3] < errors[1] / 10
 
 
-def test_a_square_system_is_solved_and_another_in_the_sense_of_least_squares():
-    draw = torch.Generator().manual_seed(0)
-    matrix, right = torch.randn(6, 4, generator=draw).double(), torch.randn(6, 1, generator=draw).double()
-    torch.testing.assert_close(factored(matrix[:4])(right[:4]), torch.linalg.solve(matrix[:4], right[:4]))
-    torch.testing.assert_close(factored(matrix)(right), torch.linalg.lstsq(matrix, right).solution)
-    assert factored(torch.zeros(3, 3).double()) is None
+@pytest.mark.parametrize("walls", [2, 0], ids=["square", "least squares"])
+def test_newton_solves_a_linear_problem_in_a_step(walls):
+    """With two points less in space, for two walls, as many equations as coefficients; else more of them."""
+    problem = string()
+    at = OnWindow(Products(problem.domain, "t", 1, False), (0.0, 0.1), torch.zeros(1, 21, TIMES).double())
+    sample = collocation(problem, at.model, at.edges, 21, TIMES - 2, walls)
+    ones = dict.fromkeys(problem.terms, 1.0)
+    blocks = linearized(problem, at, sample, ones, {})
+    assert (sum(len(block.residual) for block in blocks) == at.coefficients.numel()) == bool(walls)
+    at.coefficients = at.coefficients - factored(at, blocks)([block.residual for block in blocks])
+    for block in linearized(problem, at, sample, ones, {}):
+        assert block.residual.abs().max() < 1e-6, block.name
+
+
+def test_what_has_no_condition_cannot_be_factored():
+    problem = Problem(Box(x=(0, 1), t=(0, 1)), {"nothing": lambda u: 0 * u}, {"start": On(t=0, equation=lambda u: u)})
+    at = OnWindow(Products(problem.domain, "t", 1, True), (0.0, 0.1), torch.zeros(1, 5, TIMES).double())
+    sample = collocation(problem, at.model, at.edges, 5, TIMES - 1)
+    assert factored(at, linearized(problem, at, sample, dict.fromkeys(problem.terms, 1.0), {})) is None
 
 
 def test_the_recipe_goes_forward_and_knows_how_wrong_it_is(tmp_path):
