@@ -29,7 +29,7 @@ def wanted(study: Study, problems: list[str], seconds: float | None, look: bool 
     if seconds is not None:
         runs = [one | {"seconds": seconds} for one in runs if one["seed"] == study.cheap["seed"]]
     order = list(dict.fromkeys(one["method"] for one in runs))
-    return sorted(runs, key=lambda one: (one["seed"], order.index(one["method"]), there.index(one["problem"])))
+    return sorted(runs, key=lambda one: (order.index(one["method"]), one["seed"], there.index(one["problem"])))
 
 
 def table(entries: list[dict]) -> str:
