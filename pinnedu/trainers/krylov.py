@@ -19,6 +19,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, gmres, splu
 from torch import Tensor
 
+from pinnedu.derivatives.requests import Laplacian, Order
 from pinnedu.trainers.waves import Block
 
 ACCURACY, MOST = 1e-3, 40  # of GMRES: what is left of the residual, and its steps at most
@@ -73,7 +74,7 @@ class Tables(Protocol):
 
     def along(self, order: int, coefficients: Tensor) -> Tensor: ...
     def in_time(self, order: int) -> Tensor: ...
-    def pairs(self, what: object) -> list[tuple[int, int]]: ...
+    def pairs(self, what: Order | Laplacian) -> list[tuple[int, int]]: ...
 
 
 class Part:
@@ -194,4 +195,4 @@ def three_points(x: np.ndarray) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
         found[1, :, k] = 2 / scale
     rows = np.repeat(np.arange(len(x)), 3)
     columns = (middle[:, None] + [-1, 0, 1]).ravel()
-    return tuple(sparse.csr_matrix((one.ravel(), (rows, columns)), shape=(len(x), len(x))) for one in found)  # type: ignore
+    return tuple(sparse.csr_matrix((one.ravel(), (rows, columns)), shape=(len(x), len(x))) for one in found)
