@@ -80,13 +80,14 @@ def run(optimizer, plan, points, seed):
 
 
 def grid():
-    """Five seeds of each arm, and eight of the three that show what a stage hands on."""
+    """Five seeds of each arm, and eight of those that show what a stage hands on, and what short stages reach."""
     arms = [(name, plan, points) for points in POINTS for name in PLANS for plan in ("regular", "curriculum")]
-    arms += [("Gauss-Newton", "short", "enough"), ("self-scaled Broyden", "erased", "enough")]
-    inherited = [("self-scaled Broyden", plan, "enough") for plan in ("regular", "curriculum", "erased")]
+    more = [("self-scaled Broyden", plan, "enough") for plan in ("regular", "curriculum", "erased")]
+    more.append(("Gauss-Newton", "short", "enough"))
+    arms += more[2:]
     return [
         {"optimizer": name, "plan": plan, "points": points, "seed": seed}
-        for own, seeds in ((arms, range(5)), (inherited, range(5, 8)))
+        for own, seeds in ((arms, range(5)), (more, range(5, 8)))
         for seed in seeds
         for name, plan, points in own
     ]
@@ -95,6 +96,12 @@ def grid():
 def errors(results, optimizer, plan, points="enough"):
     """The errors of all seeds."""
     return results.where(optimizer=optimizer, plan=plan, points=points)["error"]
+
+
+def times_on_fresh(results):
+    """How often the loss of regular self-scaled Broyden on enough points goes into that on fresh points."""
+    enough = results.where(optimizer="self-scaled Broyden", plan="regular", points="enough")
+    return enough["fresh"] / enough["loss"]
 
 
 def fitted(results):
@@ -106,8 +113,12 @@ def fitted(results):
 CLAIMS = [
     Claim(
         "enough-points",
-        "On enough points every regular run of self-scaled Broyden ends below 1e-3.",
-        lambda results: errors(results, "self-scaled Broyden", "regular").max() < 1e-3,
+        "On enough points the median of regular self-scaled Broyden is below 1e-3; a run that ends above it has fitted the points: "
+        "on fresh ones its loss is over a thousand times as large.",
+        lambda results: (
+            np.median(errors(results, "self-scaled Broyden", "regular")) < 1e-3
+            and (times_on_fresh(results)[errors(results, "self-scaled Broyden", "regular") > 1e-3] > 1e3).all()
+        ),
         row="R10",
     ),
     Claim(
@@ -117,10 +128,10 @@ CLAIMS = [
     ),
     Claim(
         "broyden-loses",
-        "On enough points its best run with a curriculum is over ten times worse than its worst without.",
+        "On enough points its median is over ten times worse with a curriculum.",
         lambda results: (
-            errors(results, "self-scaled Broyden", "curriculum").min()
-            > 10 * errors(results, "self-scaled Broyden", "regular").max()
+            np.median(errors(results, "self-scaled Broyden", "curriculum"))
+            > 10 * np.median(errors(results, "self-scaled Broyden", "regular"))
         ),
         row="R10",
     ),
