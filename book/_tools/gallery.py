@@ -24,7 +24,7 @@ def wanted(study: Study, problems: list[str], seconds: float | None, look: bool 
     there = [exhibit.name for exhibit in GALLERY]
     if unknown := sorted(set(problems) - set(there)):
         raise ValueError(f"The gallery has no {', '.join(unknown)}; it has: {', '.join(there)}.")
-    runs = [one for one in study.runs if one != study.cheap and one["problem"] in (problems or there)]
+    runs = [one for one in study.runs if one["problem"] in (problems or there) and (one != study.cheap or seconds is None)]
     runs = [one for one in runs if (one["method"] == "first look") == look]
     if seconds is not None:
         runs = [one | {"seconds": seconds} for one in runs if one["seed"] == study.cheap["seed"]]
@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
             store(study.path.with_suffix(".json"), head, [there[key(one)] for one in study.runs if key(one) in there])
     for failure in failures:
         print(f"  failed: {failure}")
-    print(table([there[key(one)] for one in runs if key(one) in there]))
+    print(table([there[key(one)] for one in runs if key(one) in there and one != study.cheap]))
     return int(bool(failures))
 
 
