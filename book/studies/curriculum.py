@@ -113,7 +113,7 @@ def fitted(results):
 CLAIMS = [
     Claim(
         "enough-points",
-        "On enough points the median of regular self-scaled Broyden is below 1e-3; a run that ends above it has fitted the points: "
+        "On enough points the median of regular self-scaled Broyden is below 1e-3; a run that ends above has fitted the points: "
         "on fresh ones its loss is over a thousand times as large.",
         lambda results: (
             np.median(errors(results, "self-scaled Broyden", "regular")) < 1e-3

@@ -24,7 +24,7 @@ from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.gauss_newton import add_gram
-from pinnedu.trainers.krylov import Part, Step, Waves, amplitudes, differences, frozen
+from pinnedu.trainers.krylov import ACCURACY, Part, Step, Waves, amplitudes, differences, frozen
 from pinnedu.trainers.krylov import step as by_gmres
 from pinnedu.trainers.products import TIMES, Products, chebyshev
 from pinnedu.trainers.strategies import Seam, window
@@ -35,6 +35,7 @@ MANY = 30000  # coefficients of a window where the time allows it
 DIRECT = 1000  # coefficients up to which the Jacobian is factored although GMRES could do without
 FACTORED = 10000  # coefficients up to which it is where GMRES cannot: it has 800 MB
 STEPS, JACOBIANS = 20, 4  # of Newton's method
+ENOUGH = 1e-2  # of the tolerance, for Newton's method
 SLOW = 0.2  # a step that is longer than this share of the last asks for a new Jacobian
 SHORTEST = 1e-4  # of the time
 LOOSE = 1e-4  # the first tolerance
@@ -244,26 +245,28 @@ def iterated(at: OnWindow, blocks: Sequence[Block]) -> Step | None:
     return by_gmres(parts, inverse) if inverse else None
 
 
-def conditions_of(problem: Problem, at: OnWindow, time: str) -> tuple[int, int]:
+def conditions_of(problem: Problem, model: Products, time: str) -> tuple[int, int]:
     """How many conditions each field has at the start, and at walls; 0 where these are of another kind."""
-    few, asked = min(2, at.coefficients.shape[1]), {"start": 0, "wall": 0, "other": 0}
-    sample = collocation(problem, at.model, at.edges, few, 1)
+    few, asked = 1 if model.space is None else 2, {"start": 0, "wall": 0, "other": 0}
+    edges = problem.domain.bounds[time]
+    at = OnWindow(model, edges, torch.zeros(model.fields, few, TIMES, dtype=torch.float64))
+    sample = collocation(problem, model, edges, few, 1)
     for name, condition in problem.conditions.items():
         blocks = linearized(problem, at, {name: sample[name]}, {name: 1.0}, {})
         kind = "start" if time in condition.fixed else "wall" if condition.fixed else "other"
         asked[kind] += sum(len(block.residual) for block in blocks)
-    walls, rest = divmod(asked["wall"], TIMES * at.model.fields)
-    return math.ceil(asked["start"] / (few * at.model.fields)), 0 if rest or asked["other"] else walls
+    walls, rest = divmod(asked["wall"], TIMES * model.fields)
+    return math.ceil(asked["start"] / (few * model.fields)), 0 if rest or asked["other"] else walls
 
 
-def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
-    """Make the residuals zero on the points of a window; whether it converged.
+def newton(problem: Problem, at: OnWindow, tolerance: float, asked: tuple[int, int]) -> bool:
+    """Make the residuals zero on the points of a window; whether it converged. ``asked`` is what `conditions_of` says.
 
     The Jacobian and its factor are kept from step to step as long as steps become shorter quickly (simplified Newton).
     """
     count, fields = at.coefficients.shape[1], at.model.fields
     ones = dict.fromkeys(problem.terms, 1.0)
-    order, walls = conditions_of(problem, at, time)
+    order, walls = asked
     sample = collocation(problem, at.model, at.edges, count, max(1, TIMES - order), walls)
     size = count * fields * TIMES
     many = size > DIRECT and at.model.space is not None
@@ -284,7 +287,8 @@ def newton(problem: Problem, at: OnWindow, tolerance: float, time: str) -> bool:
         if not math.isfinite(change) or (new and change > 2 * last):
             return False
         at.coefficients = at.coefficients - step
-        if change < 1e-2 * tolerance * float(at.coefficients.norm()):
+        left = ACCURACY * change if many else change  # of GMRES a known part of the step is missing
+        if left < ENOUGH * tolerance * float(at.coefficients.norm()):
             return True
         new, last = many or change > SLOW * last, change
     return False
@@ -336,7 +340,7 @@ def solved_forward(
     low, high = problem.domain.bounds[time]
     names = [name for name in problem.domain.names if name != time]
     model = Products(problem.domain, time, len(problem.fields), bool(names) and names[0] in periodic)
-    count = LEAST if names else 1
+    count, asked = LEAST if names else 1, conditions_of(problem, model, time)
     most = most // (TIMES * len(problem.fields))
     most -= 1 - most % 2
     start, length, before, size, longest = low, (high - low) / 64, None, 0.0, high - low
@@ -351,7 +355,7 @@ def solved_forward(
             guess[:, :shared] = continued(before[:, :shared], (end - start) / (model.edges[-1][1] - model.edges[-1][0]))
         at = OnWindow(model, (start, end), guess)
         piece = window(problem, time, start, end, model if before is not None else None)
-        if not newton(piece, at, tolerance, time):
+        if not newton(piece, at, tolerance, asked):
             length, longest = (end - start) / 3, (end - start) / 1.5
             continue
         in_space, in_time = tails(at.coefficients, size)

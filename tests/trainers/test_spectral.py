@@ -150,7 +150,7 @@ def test_where_a_window_ends_it_is_of_the_order_of_radau():
     for end in (1.0, 0.5):
         at = OnWindow(Products(Box(t=(0, end)), "t", 1, False), (0.0, end), torch.zeros(1, 1, TIMES).double())
         problem = Problem(Box(t=(0, end)), {"ode": lambda u: u.t + u}, {"start": On(t=0, equation=lambda u: u - 1)})
-        assert newton(problem, at, 1e-10, "t")
+        assert newton(problem, at, 1e-10, (1, 0))
         errors.append(abs(float(at.coefficients.sum()) - torch.exp(torch.tensor(-end).double()).item()))
     assert errors[1] < errors[0] / 500
 
