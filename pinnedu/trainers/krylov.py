@@ -2,9 +2,9 @@
 
 Where all functions are waves it is the same equations with their coefficients *frozen*: with each c_k(x, t) replaced by its mean
 over x, a derivative multiplies e^(ikx) by its symbol, and each wave has a system of its own, as small as the polynomials in time
-are few. That is exact for what has the highest derivatives and constant coefficients, which is all that is stiff. Between walls
-it is the same equations by *finite differences* on the points of the polynomials (Orszag 1980, Spectral methods for problems in
-complex geometries), whose matrix is sparse.
+are few. That is exact for derivatives with constant coefficients; where the highest derivative has another, GMRES may need many
+steps, and gives up. Between walls it is the same equations by *finite differences* on the points of the polynomials (Orszag
+1980, Spectral methods for problems in complex geometries), whose matrix is sparse.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch import Tensor
 from pinnedu.derivatives.requests import Laplacian, Order
 from pinnedu.trainers.waves import Block
 
-ACCURACY, MOST = 1e-3, 40  # of GMRES: what is left of the residual, and its steps at most
+ACCURACY, AT_MOST = 1e-3, 40  # of GMRES: what is left of the residual, and its steps
 
 Step = Callable[[Sequence[Tensor]], Tensor]  # from the residuals of all blocks to a change of the coefficients
 Inverse = Callable[[Tensor], Tensor]  # from residuals on the grid, one after the other, to coefficients (fields, count, times)
@@ -111,7 +111,7 @@ def step(parts: Sequence[Part], inverse: Inverse) -> Step:
             return torch.cat([part(change).flatten() for part in parts]).numpy()
 
         operator = LinearOperator((len(right), len(right)), applied, dtype=np.float64)
-        found, failed = gmres(operator, right.numpy(), rtol=ACCURACY, restart=MOST, maxiter=1)
+        found, failed = gmres(operator, right.numpy(), rtol=ACCURACY, restart=AT_MOST, maxiter=1)
         return inverse(torch.from_numpy(found)) * (math.nan if failed else 1.0)
 
     return solve

@@ -55,7 +55,7 @@ class Products(nn.Module):
     def append(self, start: float, end: float, coefficients: Tensor) -> None:
         """Let a window answer from its start on: coefficients (fields, functions in space, functions in time)."""
         self.edges.append((start, end))
-        self.coefficients.append(coefficients.clone())
+        self.coefficients.append(nn.Parameter(coefficients.clone(), requires_grad=False))
 
     def in_space(self, x: Tensor, count: int) -> Tensor:
         """The first functions in space at points (N, 1), (N, count); 1 where there is time alone."""

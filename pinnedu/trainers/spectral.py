@@ -33,7 +33,7 @@ from pinnedu.trainers.waves import Block, linearized, together
 LEAST, MOST = 9, 10000  # functions in space at first, and coefficients of a window at most
 MANY = 30000  # coefficients of a window where the time allows it
 DIRECT = 1000  # coefficients up to which the Jacobian is factored although GMRES could do without
-FACTORED = 10000  # coefficients up to which it is where GMRES cannot: it has 800 MB
+FACTORED = 4000  # coefficients up to which it is where GMRES cannot: it has 128 MB, and takes seconds
 STEPS, JACOBIANS = 20, 4  # of Newton's method
 ENOUGH = 1e-2  # of the tolerance, for Newton's method
 SLOW = 0.2  # a step that is longer than this share of the last asks for a new Jacobian
@@ -44,6 +44,7 @@ DEARER = 1.6  # a tenth of a tolerance takes so many times as long
 FIRST = 0.2  # of the time, for the first
 FAIR = 1e-3  # what the last functions in space may have where half of all that there can be are there
 
+
 def table(function: Callable[[Tensor], Tensor], points: Tensor, order: int) -> Tensor:
     """A derivative of functions of one variable at points (N,), (N, count)."""
     jet: Jet = function(Jet.seed(points[:, None], Plan.of(frozenset({(order,)}), 1)))  # type: ignore[arg-type, assignment]
@@ -51,16 +52,23 @@ def table(function: Callable[[Tensor], Tensor], points: Tensor, order: int) -> T
 
 
 def kept(model: Products, x: Tensor, count: int, order: int) -> Tensor:
-    """A derivative of the functions in space at points (N,), (N, count), made once; of order -1, coefficients by values."""
+    """A derivative of the functions in space at points (N,), (N, count), made once."""
     key, known = (x.numpy().tobytes(), count, order), model.known
     if key not in known:
-        functions = table(lambda x: model.in_space(x, count), x, max(0, order))
-        known[key] = functions if order >= 0 else torch.linalg.inv(functions)
+        known[key] = table(lambda x: model.in_space(x, count), x, order)
+    return known[key]
+
+
+def by_values(model: Products, x: Tensor) -> Tensor:
+    """The matrix that gives the coefficients of functions by their values at as many points (N,), made once."""
+    key, known = (x.numpy().tobytes(), len(x), -1), model.known
+    if key not in known:
+        known[key] = torch.linalg.inv(kept(model, x, len(x), 0))
     return known[key]
 
 
 def nodes(count: int, low: float, high: float) -> Tensor:
-    """So many evenly spaced points of a period."""
+    """So many evenly spaced points, the first and the last half a step from the ends."""
     return low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
 
 
@@ -176,11 +184,13 @@ def collocation(problem: Problem, model: Products, edges: tuple[float, float], c
 
     In time they are Radau's, so that in each window the method is an implicit Runge-Kutta method of the highest order that
     damps what is too fast to be resolved (Radau IIA; Hairer & Wanner 1996, section IV.5). In space there is a point less for each
-    condition at a wall (rectangular collocation; Driscoll & Hale 2016).
+    condition at a wall (rectangular collocation; Driscoll & Hale 2016), and each wall has as many times as there are polynomials:
+    the window's start besides, for there the condition at the start has only points inside.
     """
     low, high = model.bounds[0]
-    half = nodes(count - walls, 0.0, 1.0)
-    x = nodes(count, low, high) if model.periodic else low + (high - low) * (1 - torch.cos(math.pi * half)) / 2
+    x = nodes(count, low, high)
+    if not model.periodic:  # the zeros of a polynomial of Chebyshev's
+        x = low + (high - low) * (1 - torch.cos(math.pi * nodes(count - walls, 0.0, 1.0))) / 2
     radau = torch.tensor([*(roots_jacobi(inner - 1, 1, 0)[0] if inner > 1 else ()), 1.0], dtype=torch.float64)
     t = edges[0] + (edges[1] - edges[0]) * (1 + radau) / 2
 
@@ -232,37 +242,52 @@ def factored(at: OnWindow, blocks: Sequence[Block]) -> Step | None:
 
 
 def iterated(at: OnWindow, blocks: Sequence[Block]) -> Step | None:
-    """Newton's step by GMRES, where the residuals are on a grid and as many as the coefficients."""
-    if any(len(block.residual) != len(block.points) for block in blocks):
+    """Newton's step by GMRES, where each block has one residual at each point of a grid, and all are as many as coefficients."""
+    grids = [at.grid(block.points) for block in blocks]
+    if any(len(grid.x) * len(grid.t) != len(block.residual) for grid, block in zip(grids, blocks, strict=True)):
         return None
-    parts = [Part(block, at.grid(block.points)) for block in blocks]
+    parts = [Part(block, grid) for block, grid in zip(blocks, grids, strict=True)]
     fields, count, times = at.coefficients.shape
-    inverse = (
-        frozen(parts, fields, times)
-        if at.model.periodic
-        else differences(parts, lambda x: kept(at.model, x, count, -1), fields, count, times)
-    )
+    if at.model.periodic:
+        inverse = frozen(parts, fields, times)
+    else:
+        inverse = differences(parts, lambda x: by_values(at.model, x), fields, count, times)
     return by_gmres(parts, inverse) if inverse else None
 
 
 def conditions_of(problem: Problem, model: Products, time: str) -> tuple[int, int]:
-    """How many conditions each field has at the start, and at walls; 0 where these are of another kind."""
-    few, asked = 1 if model.space is None else 2, {"start": 0, "wall": 0, "other": 0}
-    edges = problem.domain.bounds[time]
+    """How many conditions each field has at the start, and at walls.
+
+    Those at walls count only where they can take the place of as many points: where each field has as many of them, no more
+    than the derivatives by x that its equations have, at both walls if there are two, and without derivatives by time. Else 0.
+    """
+    few, edges = 1 if model.space is None else 2, problem.domain.bounds[time]
     at = OnWindow(model, edges, torch.zeros(model.fields, few, TIMES, dtype=torch.float64))
-    sample = collocation(problem, model, edges, few, 1)
-    for name, condition in problem.conditions.items():
-        blocks = linearized(problem, at, {name: sample[name]}, {name: 1.0}, {})
-        kind = "start" if time in condition.fixed else "wall" if condition.fixed else "other"
-        asked[kind] += sum(len(block.residual) for block in blocks)
-    walls, rest = divmod(asked["wall"], TIMES * model.fields)
-    return math.ceil(asked["start"] / (few * model.fields)), 0 if rest or asked["other"] else walls
+    blocks = linearized(problem, at, collocation(problem, model, edges, few, 1), dict.fromkeys(problem.terms, 1.0), {})
+    start, seen, orders, ends, fits = 0, [0] * model.fields, [0] * model.fields, set(), model.space is not None
+    for block in blocks:
+        fixed = problem.conditions[block.name].fixed if block.name in problem.conditions else {}
+        asked = {(k, *pair) for k, what in block.slopes for pair in at.grid(block.points).pairs(what)}
+        if time in fixed:
+            start += len(block.residual)
+        elif block.name in problem.conditions:
+            fits &= bool(fixed) and all(by_time == 0 for _, _, by_time in asked)
+            ends |= set(fixed.items())
+            for k in {k for k, _, _ in asked}:
+                seen[k] += 1
+        else:
+            for k, by_space, _ in asked:
+                orders[k] = max(orders[k], by_space)
+    walls = seen[0]
+    fits &= all(count == walls <= order for count, order in zip(seen, orders, strict=True)) and len(ends) == min(walls, 2)
+    return math.ceil(start / (few * model.fields)), walls if fits else 0
 
 
 def newton(problem: Problem, at: OnWindow, tolerance: float, asked: tuple[int, int]) -> bool:
     """Make the residuals zero on the points of a window; whether it converged. ``asked`` is what `conditions_of` says.
 
-    The Jacobian and its factor are kept from step to step as long as steps become shorter quickly (simplified Newton).
+    With few coefficients the Jacobian is factored, and kept as long as steps become shorter quickly (simplified Newton). With
+    many a step is found by GMRES, where that can be, and is as good as ``ACCURACY`` says (inexact Newton).
     """
     count, fields = at.coefficients.shape[1], at.model.fields
     ones = dict.fromkeys(problem.terms, 1.0)
@@ -274,23 +299,28 @@ def newton(problem: Problem, at: OnWindow, tolerance: float, asked: tuple[int, i
     solve: Step | None = None
     for _ in range(STEPS):
         blocks = linearized(problem, at, sample, ones, {})
-        if new:
-            made += 1
-            solve = iterated(at, blocks) if many else None
-            many = solve is not None
-            if solve is None and size <= FACTORED and made <= JACOBIANS:
+        residuals = [block.residual for block in blocks]
+        step = None
+        if many:
+            solve = iterated(at, blocks)
+            step = solve(residuals) if solve else None
+            many = step is not None and bool(torch.isfinite(step).all())
+            new = True
+        if not many:
+            if new:
+                made += 1
+                if size > FACTORED or made > JACOBIANS:
+                    return False
                 solve = factored(at, blocks)
-        if solve is None:
+            step = solve(residuals) if solve else None
+        if step is None or not torch.isfinite(step).all() or (new and float(step.norm()) > 2 * last):
             return False
-        step = solve([block.residual for block in blocks])
         change = float(step.norm())
-        if not math.isfinite(change) or (new and change > 2 * last):
-            return False
         at.coefficients = at.coefficients - step
-        left = ACCURACY * change if many else change  # of GMRES a known part of the step is missing
-        if left < ENOUGH * tolerance * float(at.coefficients.norm()):
+        left = ACCURACY * change if many else change
+        if left <= ENOUGH * tolerance * float(at.coefficients.norm()):
             return True
-        new, last = many or change > SLOW * last, change
+        new, last = change > SLOW * last, change
     return False
 
 
@@ -423,7 +453,7 @@ def solutions(
         failed = failed or model is None  # that was too much at once
         left = until - clock.used
         if model is not None and limited(model, tolerance):
-            grown = min(2.0, (0.8 * left / (DEARER * cost)) ** (1 / 3))  # a factorization costs their cube
+            grown = min(2.0, (0.8 * left / (DEARER * cost)) ** (1 / 3))  # should it cost their cube, as a factorization does
             if grown < 1.2 or most == MANY:
                 return
             most, tolerance = min(MANY, round(grown * most)), max(min(reached, SHARP), 0.1 * reached)

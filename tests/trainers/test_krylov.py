@@ -10,10 +10,10 @@ import torch
 
 from pinnedu import Box, On, Problem, problems, relative_error
 from pinnedu.recipe import Products, solved_forward, without
-from pinnedu.trainers import krylov, spectral
+from pinnedu.trainers import krylov, products, spectral
 from pinnedu.trainers.krylov import Part, Waves, amplitudes, coefficients, differences, frozen, three_points
 from pinnedu.trainers.products import TIMES
-from pinnedu.trainers.spectral import OnWindow, collocation, factored, iterated, kept, linearized
+from pinnedu.trainers.spectral import OnWindow, by_values, collocation, conditions_of, factored, iterated, linearized
 
 END = 0.01
 
@@ -125,7 +125,7 @@ def test_finite_differences_are_exact_for_parabolas():
     parts = [Part(block, at.grid(block.points)) for block in blocks]
     change = torch.zeros(2, 31, TIMES).double()
     change[:, :3] = random(2, 3, TIMES)
-    inverse = differences(parts, lambda x: kept(at.model, x, 31, -1), 2, 31, TIMES)
+    inverse = differences(parts, lambda x: by_values(at.model, x), 2, 31, TIMES)
     torch.testing.assert_close(inverse(torch.cat([part(change).flatten() for part in parts])), change, rtol=1e-6, atol=1e-6)
 
 
@@ -136,7 +136,100 @@ def test_it_is_for_grids_only():
     at, blocks = linear(lambda: evolution("korteweg_de_vries"), False)
     assert iterated(at, blocks) is None
     assert frozen(parts, 2, TIMES) is None
-    assert differences(parts[:-1], lambda x: kept(at.model, x, 31, -1), 2, 31, TIMES) is None
+    assert differences(parts[:-1], lambda x: by_values(at.model, x), 2, 31, TIMES) is None
+
+
+def on_a_rod(equations, fields=("u",), start=None, exact=None, **walls):
+    """Walls by name: the side, and what holds there."""
+    sides = {"left": 0, "right": 1}
+    conditions = {name: On(x=sides[name.split("_")[0]], equation=one) for name, one in walls.items()}
+    first = On(t=0, equation=start)
+    return Problem(Box(x=(0, 1), t=(0, 1)), equations, {"start": first, **conditions}, fields=fields, exact=exact)
+
+
+def zero(u):
+    return u
+
+
+def walls_of_each_kind():
+    """A problem, how many points its conditions at walls take the place of, and why."""
+    sine = lambda x, t: torch.sin(pi * x) * torch.exp(-0.1 * pi**2 * t)
+    heat = {"u": lambda u: u.t - 0.1 * u.xx}
+    begins = lambda u, x: u - torch.sin(pi * x)
+    moving = lambda x, t: torch.sin(4 * (x - t))
+    rate = 0.1 * pi**2
+    return {
+        "one at each wall": (on_a_rod(heat, start=begins, exact=sine, left=zero, right=zero), 2),
+        "by derivatives in time": (
+            on_a_rod(
+                heat, start=lambda u, x: u - torch.cos(pi * x), exact=lambda x, t: torch.cos(pi * x) * torch.exp(-rate * t),
+                left=lambda u, t: u.t + rate * torch.exp(-rate * t), right=lambda u, t: u.t - rate * torch.exp(-rate * t),
+            ),
+            0,
+        ),
+        "more than there are derivatives": (
+            on_a_rod(
+                {"u": lambda u: u.t + u.x}, start=lambda u, x: u - torch.sin(4 * x), exact=moving,
+                left=lambda u, t: u + torch.sin(4 * t), right=lambda u, t: u - torch.sin(4 * (1 - t)),
+            ),
+            0,
+        ),
+        "of one field of two": (
+            on_a_rod(
+                {"a": lambda u, v: u.t - v, "b": lambda u, v: v.t - u.xx}, ("u", "v"),
+                lambda u, v, x: (u - torch.sin(pi * x), v),
+                lambda x, t: {
+                    "u": torch.sin(pi * x) * torch.cos(pi * t), "v": -pi * torch.sin(pi * x) * torch.sin(pi * t),
+                },
+                left=lambda u, v: u, right=lambda u, v: u,
+            ),
+            0,
+        ),
+        "both at one wall": (on_a_rod(heat, start=begins, left=zero, left_too=lambda u: u.x), 0),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("problem", "walls"), walls_of_each_kind().values(), ids=walls_of_each_kind())
+def test_conditions_at_walls_take_the_place_of_points_where_they_can(problem, walls):
+    model = Products(problem.domain, "t", len(problem.fields), False)
+    assert conditions_of(problem, model, "t") == (1, walls)
+    if problem.exact is not None:
+        assert relative_error(solved_forward(problem, "t", (), 1e-4), problem) < 1e-3
+
+
+def test_where_gmres_gives_up_the_jacobian_is_factored(monkeypatch):
+    """The highest derivative has a coefficient that varies: frozen in space, it is another equation."""
+    monkeypatch.setattr(spectral, "DIRECT", 100)
+    monkeypatch.setattr(krylov, "AT_MOST", 2)
+    called = []
+    monkeypatch.setattr(spectral, "factored", lambda at, blocks: called.append(1) or factored(at, blocks))
+    problem = Problem(
+        Box(x=(0, 2 * pi), t=(0, 0.1)),
+        {"heat": lambda u, x, t: u.t - (1 + 0.8 * torch.sin(x)) * u.xx},
+        {"start": On(t=0, equation=lambda u, x: u - torch.exp(torch.cos(x)))},
+    )
+    model = solved_forward(problem, "t", ("x",), 1e-6)
+    assert called
+    points, finer = problem.domain.sample(50), solved_forward(problem, "t", ("x",), 1e-9)
+    assert (model(points) - finer(points)).abs().max() < 1e-5
+
+
+def test_nothing_stays_nothing():
+    problem = on_a_rod({"u": lambda u: u.t - u.xx}, start=zero, left=zero, right=zero)
+    model = solved_forward(problem, "t", (), 1e-6)
+    assert model is not None
+    assert not model(problem.domain.sample(20)).any()
+
+
+def test_many_points_are_evaluated_in_pieces(monkeypatch):
+    problem = evolution("korteweg_de_vries")
+    model = Products(problem.domain, "t", 1, True)
+    model.append(0.0, 1.0, random(1, 31, TIMES))
+    points = problem.domain.sample(200)
+    whole = model(points)
+    monkeypatch.setattr(products, "AT_ONCE", 31 * 7)
+    assert torch.equal(model(points), whole)
+    assert not whole.requires_grad  # or every piece would be kept for a gradient
 
 
 def test_a_layer_that_needs_many_functions(monkeypatch):
