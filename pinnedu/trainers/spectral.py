@@ -441,12 +441,13 @@ def solutions(
 
     Each has a smaller tolerance than the last; and more functions in space, where these were too few for it.
     """
-    tolerance, most, cost, failed = LOOSE, MOST, 0.0, False
+    tolerance, most, cost, failed, slow = LOOSE, MOST, 0.0, False, False
     while True:
         begin = clock.used
         model = solved_forward(problem, time, periodic, tolerance, Pace(clock, until - begin if cost else FIRST), most)
         if model is not None:
             yield tolerance, most, model
+            slow = 0 < 3 * cost < clock.used - begin  # it will be slower still
             cost, reached = clock.used - begin, tolerance
         elif failed or not cost or most > MOST:
             return
@@ -460,5 +461,5 @@ def solutions(
         elif left < DEARER * cost or reached < 1e-12:
             return
         else:
-            tolerance = reached * (0.1 if failed or left < 3 * cost else 0.01)
+            tolerance = reached * (0.1 if failed or slow or left < 3 * cost else 0.01)
         tolerance = float(f"{tolerance:.1e}")
