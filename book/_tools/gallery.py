@@ -17,7 +17,7 @@ from pinnedu.studies import Study
 
 
 def wanted(study: Study, problems: list[str], seconds: float | None, look: bool = False) -> list[dict]:
-    """The runs of some problems, all without a name: each problem once before any again.
+    """The runs of some problems, all without a name: one method after the other, and each problem once before any again.
 
     Where they are shorter or longer it is one seed.
     """

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, gmres, splu
 from torch import Tensor
 
-from pinnedu.derivatives.requests import Laplacian, Order
+from pinnedu.trainers.grid import Grid, coefficients
 from pinnedu.trainers.waves import Block
 
 ACCURACY, AT_MOST = 1e-3, 40  # of GMRES: what is left of the residual, and its steps
@@ -28,59 +27,10 @@ Step = Callable[[Sequence[Tensor]], Tensor]  # from the residuals of all blocks 
 Inverse = Callable[[Tensor], Tensor]  # from residuals on the grid, one after the other, to coefficients (fields, count, times)
 
 
-class Waves:
-    """All whole waves on as many evenly spaced points: values of functions, and amplitudes of e^(ikx) for k = 0 to K.
-
-    Parameters
-    ----------
-    count : int
-        Of functions in space, 2 K + 1.
-    length : float
-        The period.
-    """
-
-    def __init__(self, count: int, length: float) -> None:
-        k = torch.arange((count + 1) // 2, dtype=torch.float64)
-        self.count, self.symbol = count, 2j * math.pi / length * k
-        self.shift = torch.polar(torch.ones_like(k), math.pi / count * k)  # the first point is half a step from the end
-
-    def values(self, amplitudes: Tensor, order: int = 0) -> Tensor:
-        """A derivative at the points, (count, ...), of amplitudes (K + 1, ...)."""
-        factor = (self.symbol**order * self.shift).view(-1, *[1] * (amplitudes.dim() - 1))
-        return torch.fft.irfft(self.count * factor * amplitudes, self.count, dim=0)
-
-    def amplitudes(self, values: Tensor) -> Tensor:
-        """Of the waves that have these values at the points."""
-        return torch.fft.rfft(values, dim=0) / self.count * self.shift.conj().view(-1, *[1] * (values.dim() - 1))
-
-
-def amplitudes(coefficients: Tensor) -> Tensor:
-    """Of e^(ikx) for k = 0 to K, in place of the coefficients (2 K + 1, ...) of 1, cos, sin, cos 2, sin 2 ..."""
-    return torch.cat([coefficients[:1] + 0j, torch.complex(coefficients[1::2], -coefficients[2::2]) / 2])
-
-
-def coefficients(amplitudes: Tensor) -> Tensor:
-    """Of 1, cos, sin, cos 2, sin 2 ... in place of e^(ikx), (2 K + 1, ...)."""
-    both = torch.stack([2 * amplitudes[1:].real, -2 * amplitudes[1:].imag], dim=1).flatten(0, 1)
-    return torch.cat([amplitudes[:1].real, both])
-
-
-class Tables(Protocol):
-    """What is asked of the functions of a window on the points of a block."""
-
-    x: Tensor
-    which: tuple[Tensor, Tensor]
-    waves: Waves | None
-
-    def along(self, order: int, coefficients: Tensor) -> Tensor: ...
-    def in_time(self, order: int) -> Tensor: ...
-    def pairs(self, what: Order | Laplacian) -> list[tuple[int, int]]: ...
-
-
 class Part:
     """One residual of a window, linearized on a grid: its coefficients (x, t), by field and order in x and t."""
 
-    def __init__(self, block: Block, grid: Tables) -> None:
+    def __init__(self, block: Block, grid: Grid) -> None:
         self.grid, self.terms = grid, dict[tuple[int, int, int], Tensor]()
         self.times = len(grid.in_time(0))
         for (output, what), slope in block.slopes.items():

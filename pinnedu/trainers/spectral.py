@@ -10,25 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
-from numpy.polynomial.chebyshev import chebder
 from scipy.special import roots_jacobi
 from torch import Tensor, nn
 
 from pinnedu.conditions import On
-from pinnedu.derivatives.jet import Jet
-from pinnedu.derivatives.requests import Laplacian, Order, Request
-from pinnedu.derivatives.series import Plan
+from pinnedu.derivatives.requests import Request
 from pinnedu.problem import Problem, Sample
 from pinnedu.sampling import Points
 from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.gauss_newton import add_gram
-from pinnedu.trainers.krylov import ACCURACY, Part, Step, Waves, amplitudes, differences, frozen
+from pinnedu.trainers.grid import Grid, by_values, nodes
+from pinnedu.trainers.krylov import ACCURACY, Part, Step, differences, frozen
 from pinnedu.trainers.krylov import step as by_gmres
 from pinnedu.trainers.products import TIMES, Products, chebyshev
 from pinnedu.trainers.strategies import Seam, window
-from pinnedu.trainers.waves import Block, linearized, together
+from pinnedu.trainers.waves import Block, linearized
 
 LEAST, MOST = 9, 10000  # functions in space at first, and coefficients of a window at most
 MANY = 30000  # coefficients of a window where the time allows it
@@ -43,122 +40,6 @@ SHARP = 1e-6  # what is enough in time where functions in space are missing
 DEARER = 1.6  # a tenth of a tolerance takes so many times as long
 FIRST = 0.2  # of the time, for the first
 FAIR = 1e-3  # what the last functions in space may have where half of all that there can be are there
-
-
-def table(function: Callable[[Tensor], Tensor], points: Tensor, order: int) -> Tensor:
-    """A derivative of functions of one variable at points (N,), (N, count)."""
-    jet: Jet = function(Jet.seed(points[:, None], Plan.of(frozenset({(order,)}), 1)))  # type: ignore[arg-type, assignment]
-    return jet.derivative((order,))
-
-
-def kept(model: Products, x: Tensor, count: int, order: int) -> Tensor:
-    """A derivative of the functions in space at points (N,), (N, count), made once."""
-    key, known = (x.numpy().tobytes(), count, order), model.known
-    if key not in known:
-        known[key] = table(lambda x: model.in_space(x, count), x, order)
-    return known[key]
-
-
-def by_values(model: Products, x: Tensor) -> Tensor:
-    """The matrix that gives the coefficients of functions by their values at as many points (N,), made once."""
-    key, known = (x.numpy().tobytes(), len(x), -1), model.known
-    if key not in known:
-        known[key] = torch.linalg.inv(kept(model, x, len(x), 0))
-    return known[key]
-
-
-def nodes(count: int, low: float, high: float) -> Tensor:
-    """So many evenly spaced points, the first and the last half a step from the ends."""
-    return low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
-
-
-def orders_of(what: Order | Laplacian, dim: int) -> list[Order]:
-    """The derivatives that a request is the sum of."""
-    if not isinstance(what, Laplacian):
-        return [what]
-    return [tuple(2 * (axis == k) for k in range(dim)) for axis in what.axes]
-
-
-class Grid:
-    """The functions of a window on points: on the different x and on the different t, and which point has which.
-
-    Where these are all waves on evenly spaced points, derivatives are taken by Fourier transforms.
-
-    Parameters
-    ----------
-    model : Products
-    points : Tensor (N, d)
-    edges : tuple of float
-    count : int
-        Of functions in space.
-    """
-
-    def __init__(self, model: Products, points: Tensor, edges: tuple[float, float], count: int) -> None:
-        self.model, self.edges, self.count, self.dim = model, edges, count, points.shape[1]
-        self.t, which_t = points[:, model.axis].unique(return_inverse=True)
-        self.x, which_x = points[:, model.space or 0].unique(return_inverse=True)
-        if model.space is None:
-            self.x, which_x = self.x[:1], which_x * 0
-        self.which, self.times = (which_x, which_t), dict[int, Tensor]()
-        low, high = model.bounds[0]
-        self.waves: Waves | None = None
-        even = model.periodic and len(self.x) == count
-        if even and float((self.x - nodes(count, low, high)).abs().max()) < 1e-9 * (high - low):
-            self.waves = Waves(count, high - low)
-
-    def in_time(self, order: int) -> Tensor:
-        """A derivative of the polynomials at the different t, (times, TIMES)."""
-        if order not in self.times:
-            low, high = self.edges
-            by_z = torch.from_numpy(chebder(np.eye(TIMES), order)) if order else torch.eye(TIMES, dtype=torch.float64)
-            z = ((2 * self.t - (low + high)) / (high - low))[:, None]
-            self.times[order] = chebyshev(z, TIMES)[:, : len(by_z)] @ by_z * (2 / (high - low)) ** order
-        return self.times[order]
-
-    def in_space(self, order: int) -> Tensor:
-        """A derivative of the functions at the different x, (number, count)."""
-        return kept(self.model, self.x, self.count, order)
-
-    def along(self, order: int, coefficients: Tensor) -> Tensor:
-        """A derivative in x of sums of the functions, (number, ...) by coefficients (count, ...)."""
-        if self.waves is not None:
-            return self.waves.values(amplitudes(coefficients), order)
-        return self.in_space(order) @ coefficients
-
-    def pair(self, order: Order) -> tuple[int, int]:
-        """How often by x, and by t."""
-        return 0 if self.model.space is None else order[self.model.space], order[self.model.axis]
-
-    def pairs(self, what: Order | Laplacian) -> list[tuple[int, int]]:
-        """The derivatives that a request is the sum of, by x and by t."""
-        return [self.pair(order) for order in orders_of(what, self.dim)]
-
-    def values(self, coefficients: Tensor, requests: Collection[Request]) -> dict[Request, Tensor]:
-        """What an engine gives."""
-        found, seen = {}, dict[tuple[int, int], Tensor]()
-        for output, what in requests:
-            total = torch.zeros(len(self.which[0]), dtype=torch.float64)
-            for a, b in self.pairs(what):
-                if (output, a) not in seen:
-                    seen[output, a] = self.along(a, coefficients[output])
-                total += (seen[output, a] @ self.in_time(b).T)[self.which]
-            found[output, what] = total
-        return found
-
-    def rows(self, block: Block) -> Tensor:
-        """Derivatives of a block's residuals by the coefficients, (N, fields * functions)."""
-        which_x, which_t = self.which
-        columns = []
-        for field in range(self.model.fields):
-            by_time: dict[int, Tensor] = {}
-            for (output, what), slope in block.slopes.items():
-                for a, b in self.pairs(what) if output == field else ():
-                    by_time[b] = by_time.get(b, 0.0) + slope[:, None] * self.in_space(a)[which_x]
-            total = torch.zeros(len(which_x), self.count, TIMES, dtype=torch.float64)
-            for b, part in by_time.items():
-                total += part[:, :, None] * self.in_time(b)[which_t][:, None, :]
-            columns.append(total.flatten(1))
-        return together(torch.cat(columns, dim=1), block)
 
 
 class OnWindow(nn.Module):

@@ -11,9 +11,10 @@ import torch
 from pinnedu import Box, On, Problem, problems, relative_error
 from pinnedu.recipe import Products, solved_forward, without
 from pinnedu.trainers import krylov, products, spectral
-from pinnedu.trainers.krylov import Part, Waves, amplitudes, coefficients, differences, frozen, three_points
+from pinnedu.trainers.grid import Waves, amplitudes, by_values, coefficients, nodes
+from pinnedu.trainers.krylov import Part, differences, frozen, three_points
 from pinnedu.trainers.products import TIMES
-from pinnedu.trainers.spectral import OnWindow, by_values, collocation, conditions_of, factored, iterated, linearized
+from pinnedu.trainers.spectral import OnWindow, collocation, conditions_of, factored, iterated, linearized
 
 END = 0.01
 
@@ -71,7 +72,7 @@ def linear(make, periodic, count=31):
 
 def test_values_and_amplitudes_of_waves():
     waves, k = Waves(9, 3.0), 2 * pi / 3
-    x = spectral.nodes(9, 0.0, 3.0)
+    x = nodes(9, 0.0, 3.0)
     c = random(9)
     here = c[0] + sum(c[2 * n - 1] * torch.cos(n * k * x) + c[2 * n] * torch.sin(n * k * x) for n in range(1, 5))
     slope = sum(n * k * (c[2 * n] * torch.cos(n * k * x) - c[2 * n - 1] * torch.sin(n * k * x)) for n in range(1, 5))
