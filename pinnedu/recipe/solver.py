@@ -25,12 +25,15 @@ from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
+from pinnedu.trainers.smoothing import EXACT, noisy, readings
 from pinnedu.trainers.spectral import solutions
 from pinnedu.trainers.strategies import window
-from pinnedu.trainers.waves import frequencies, linearized, loss_of, solved_by_waves
+from pinnedu.trainers.waves import STEPS, frequencies, linearized, loss_of, solved_by_waves
 from pinnedu.trainers.weights import weights_of
 
-INGREDIENTS = ("waves", "shape", "spectrum", "search", "weights", "products", "network", "growth", "march", "correction")
+INGREDIENTS = (
+    "smoothing", "waves", "shape", "spectrum", "search", "weights", "products", "network", "growth", "march", "correction",
+)  # fmt: skip
 FIRST, MOST = 64, 3000  # waves
 SEARCH = 0.2  # of the time, at most, for the frequencies of a number of waves
 LOST = 8e3  # an amplification above this means that conditions are missing; growth by any e^t shows at most 5e3
@@ -59,10 +62,10 @@ def solve(
 ) -> Fit:
     """Solve a problem and say how wrong the solution may be: nothing has to be chosen.
 
-    First by random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way; with them
-    the functions that holes and corners of the shape add. Where
-    waves do not resolve the solution, forward in time by products of functions in space and in time; else by a network that
-    grows, under Gauss-Newton; or on windows in time, one after the other. What lies
+    By random waves and Newton's method, twice as many waves each time, of frequencies that are found on the way; with them the
+    functions that holes and corners of the shape add. Where readings are many and noisy, the waves are held back by as much as
+    readings that are left out ask for. Where waves do not resolve the solution, forward in time by products of functions in
+    space and in time; else by a network that grows, under Gauss-Newton; or on windows in time, one after the other. What lies
     between two solutions says how wrong they are.
 
     Parameters
@@ -176,10 +179,15 @@ class Solver:
 
     def solve(self) -> Fit:
         """All stages, one after the other, as long as there is time."""
-        if self.does("waves"):
+        if self.does("smoothing") and not self.window:
+            self.by_smoothing(until=0.9)
+        smooth = self.best is not None
+        if self.does("waves") and not smooth:
             self.by_waves(until=0.6 if self.linear or self.window else 0.08 if self.goes else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
             self.amplified = min(self.amplified, self.amplification(self.best.model))
+        if smooth:
+            return self.result()
         if self.goes and not self.estimate < FAIR and self.amplified < LOST:
             self.by_products(until=0.95)
             if self.does("waves") and not self.linear and not self.estimate < FAIR and not self.settled():
@@ -290,6 +298,18 @@ class Solver:
                 self.start, self.spectral = (rates, count), like is not None
             if grown < 1.3 or self.estimate < self.good or (new.waves and count >= MOST) or (self.linear and self.settled()):
                 break
+
+    def by_smoothing(self, until: float) -> None:
+        """Waves that are held back, where readings are noisy: then their noise says how wrong the fields are."""
+        trusted = f"{{name: w if name in {readings(self.problem)} else {EXACT:g} * w for name, w in weights.items()}}"
+        steps = 1 if self.linear else STEPS
+        given = self.problem, self.weights, self.rates, self.periodic, self.places, self.clock
+        for one, expected in noisy(*given, until, self.seed, steps):
+            code = f"# The readings are noisy, so the equations are believed more.\ntrusted = {trusted}\n{one.code}"
+            self.best = self.candidate(one.model, one.problem, code, waves=True)
+            self.estimate = expected
+            self.losses.append(self.best.loss)
+            self.seen.append((self.clock.spent, self.best.loss))
 
     def rates_left(self, base: Candidate) -> Tensor:
         """How fast the residuals of a base vary, but not faster than the first waves can show."""

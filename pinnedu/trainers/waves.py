@@ -235,6 +235,32 @@ def least_squares(matrix: Tensor, right: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(r[:n, :n], r[:n, n:], upper=True)[:, 0] / size
 
 
+def system(
+    blocks: Sequence[Block],
+    fixed: Sequence[Block],
+    b: Tensor,
+    fields: int,
+    unknowns: Sequence[str],
+    added: Enriched | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Newton's step for the whole of the waves: weighted rows of all blocks, and what they should give; ``fixed`` is a base's."""
+    matrix, right = [], []
+    for k, block in enumerate(blocks):
+        value = -block.residual
+        for request, slope in block.slopes.items():
+            own = block.values[request] - (fixed[k].values[request] if fixed else 0.0)
+            value = value + together(slope * own, block)
+        matrix.append(block.weight**0.5 * rows(block, b, fields, unknowns, added))
+        right.append(block.weight**0.5 * value)
+    return torch.cat(matrix), torch.cat(right)
+
+
+def collocation(problem: Problem, count: int, seed: int) -> Sample:
+    """The points from which so many waves are found."""
+    around = 30 + round(3 * (2 * count * len(problem.fields)) ** (1 - 1 / problem.domain.dim))
+    return problem.sample(Points(4 * count + 100, around, "sobol"), generator=torch.Generator().manual_seed(seed))
+
+
 def loss_of(blocks: Sequence[Block]) -> float:
     """Half the weighted mean squares of residuals."""
     return sum(block.weight * float(block.residual.square().sum()) for block in blocks) / 2
@@ -250,6 +276,7 @@ def solved_by_waves(
     base: nn.Module | None = None,
     steps: int = STEPS,
     added: Mapping[str, Callable[..., Any]] | None = None,
+    smoothing: float = 0.0,
 ) -> tuple[nn.Module, Problem]:
     """Waves of given frequencies that solve a problem, or correct a base, in the sense of least squares, by Newton's method.
 
@@ -264,6 +291,8 @@ def solved_by_waves(
         At most. It ends where the loss does not fall by half in two steps, and the best is returned.
     added : dict of name to callable, optional
         Functions that are added to the waves of every field, as `additions` gives them.
+    smoothing : float
+        Half the sum of the squares of the amplitudes counts so much in the loss: what noise in readings asks for.
 
     Returns
     -------
@@ -272,8 +301,7 @@ def solved_by_waves(
         With its unknowns as they were found.
     """
     fields, count, names = len(problem.fields), len(found), list(problem.unknowns)
-    around = 30 + round(3 * (2 * count * fields) ** (1 - 1 / problem.domain.dim))
-    sample = problem.sample(Points(4 * count + 100, around, "sobol"), generator=torch.Generator().manual_seed(seed))
+    sample = collocation(problem, count, seed)
     new, unknowns = waves(problem, found), dict(problem.unknowns)
     whole: Any = shaped(new, problem, added) if added else new
     model: nn.Module = whole if base is None else Corrected(base, whole)
@@ -281,22 +309,18 @@ def solved_by_waves(
     at, best, stalls, kept = model if guess is None else guess, math.inf, 0, (copy.deepcopy(whole.state_dict()), unknowns)
     for step in range(steps + 1):
         blocks = linearized(problem, at, sample, weights, unknowns)
-        loss = loss_of(blocks)
+        loss = loss_of(blocks) + smoothing * float(new.layers[0].weight.detach().square().sum()) / 2  # type: ignore[operator]
         if step and loss < best:
             kept = copy.deepcopy(whole.state_dict()), unknowns
         stalls = 0 if loss < best / 2 else stalls + 1
-        if step == steps or stalls > 1:
+        if step == steps or stalls > (3 if smoothing else 1):  # noise stays in the loss
             break
         best = min(best, loss) if step else math.inf
-        matrix, right = [], []
-        for k, block in enumerate(blocks):
-            value = -block.residual
-            for request, slope in block.slopes.items():
-                own = block.values[request] - (fixed[k].values[request] if fixed else 0.0)
-                value = value + together(slope * own, block)
-            matrix.append(block.weight**0.5 * rows(block, found, fields, names, whole if added else None))
-            right.append(block.weight**0.5 * value)
-        answer = least_squares(torch.cat(matrix), torch.cat(right))
+        matrix, right = system(blocks, fixed, found, fields, names, whole if added else None)
+        if smoothing:
+            ridge = smoothing**0.5 * torch.eye(2 * count * fields, matrix.shape[1], dtype=matrix.dtype)
+            matrix, right = torch.cat([matrix, ridge]), torch.cat([right, right.new_zeros(len(ridge))])
+        answer = least_squares(matrix, right)
         if not torch.isfinite(answer).all():
             break
         sizes = [2 * count * fields, fields, len(names), *(fields * [len(added)] if added else [])]
