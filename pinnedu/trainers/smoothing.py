@@ -155,10 +155,17 @@ def noisy(
     """Fits to readings that are noisy, each with its expected error; nothing where they are not.
 
     Twice as many waves each time, of the rates and the smoothing that readings left out ask for, searched for around the last. It
-    is noise if twice as many waves leave as much of it.
+    is noise if twice as many waves leave as much of it. The expected error is what noise makes of the fit, or what it lacks
+    to the one with the lowest score, which is smoothed less.
     """
     if sum(len(values) for name in readings(problem) for values in _values(problem, name)) < ENOUGH:
         return
+
+    def change(one: Smoothed, other: Smoothed) -> float:
+        """What lies between two, relative to the first."""
+        here, there = (_fields(each.problem, each.model, places) for each in (one, other))
+        return float((here - there).norm() / here.norm())
+
     count, smoothing, last = FIRST, START, None
     factors = [torch.full_like(rates, factor) for factor in (2.0, 0.5)]
     if len(rates) > 1:
@@ -189,6 +196,5 @@ def noisy(
         if last is not None:
             if best.noise < (1 - SAME) * last.noise:
                 return
-            here, there = (_fields(one.problem, one.model, places) for one in (best, last))
-            yield best, max(best.spread, float((here - there).norm() / here.norm()) / 2)
+            yield best, max(best.spread, change(best, lowest), change(best, last) / 2)
         last, count = best, 2 * count

@@ -87,8 +87,8 @@ def test_an_unknown_function_is_found_from_noisy_readings_and_the_error_is_told(
             found, exact = one.model(places), torch.stack([*problem.solution(places).values()], dim=1)
         ratios.append(float((found - exact).norm() / exact.norm()) / expected)
         assert one.noise == pytest.approx(0.05 * 2**0.5, rel=0.25)
-    assert max(ratios) < 3
-    assert 0.2 < float(np.median(ratios)) < 2
+    assert max(ratios) < 4
+    assert 0.2 < float(np.median(ratios)) < 3
 
 
 def test_a_number_from_noisy_readings_is_as_uncertain_as_statistics_says() -> None:
