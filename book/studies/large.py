@@ -205,7 +205,7 @@ def plan():
     return [*reached, *costs, *races, *rates]
 
 
-SEEDS = {1_000: 3, 10_000: 3, 100_000: 1}
+SEEDS = dict.fromkeys(WIDTHS, 3)
 FIRST_ORDER = ("Adam", "SOAP", "Muon")
 
 
