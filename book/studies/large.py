@@ -260,12 +260,12 @@ CLAIMS = [
     Claim(
         "spring-is-ahead",
         "In the same seconds the median error of SPRING is at most 0.9 of that of the best of Adam, SOAP and Muon, for each "
-        "equation and each size.",
+        "equation, at 1,000 and at 10,000 weights.",
         lambda results: all(
             np.median(race_errors(results, problem, weights, "SPRING"))
             < 0.9 * min(np.median(race_errors(results, problem, weights, method)) for method in FIRST_ORDER)
             for problem in PROBLEMS
-            for weights in WIDTHS
+            for weights in (1_000, 10_000)
         ),
         row="R45",
     ),
