@@ -103,8 +103,8 @@ def above_baseline(results):
 CLAIMS = [
     Claim(
         "at-their-aims",
-        "In the median over the seeds, `solve` reaches the aim of at least 16 of the 18 problems, each in all of its variants.",
-        lambda results: at_their_aims(results) >= 16,
+        "In the median over the seeds, `solve` reaches the aim of at least 14 of the 18 problems, each in all of its variants.",
+        lambda results: at_their_aims(results) >= 14,
         row="R42",
     ),
     Claim(
