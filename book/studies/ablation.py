@@ -11,7 +11,7 @@ import numpy as np
 
 from pinnedu.problems import GALLERY
 from pinnedu.recipe import Solver
-from pinnedu.studies import Claim, Study
+from pinnedu.studies import Study
 from pinnedu.trainers import clock
 
 SECONDS = 20
@@ -74,4 +74,5 @@ study = Study(
     claims=CLAIMS,
     cheap={"problem": "poisson_5", "without": ""},
     agree={"size": 1e-6},
+    hours=True,
 )
