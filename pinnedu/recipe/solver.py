@@ -25,7 +25,7 @@ from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
-from pinnedu.trainers.smoothing import EXACT, noisy, readings
+from pinnedu.trainers.smoothing import EXACT, FOUND, missed, noisy, readings
 from pinnedu.trainers.spectral import solutions
 from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import STEPS, frequencies, linearized, loss_of, solved_by_waves
@@ -167,7 +167,7 @@ class Solver:
         # Forward in time by products: with one coordinate in space, or none.
         self.goes = bool(self.time) and problem.domain.dim < 3 and not self.explodes and self.does("products")
         self.followed: Candidate | None = None
-        self.jumps = 0.0
+        self.jumps, self.hurried = 0.0, False
 
     def amplification(self, at: nn.Module | None = None) -> float:
         """By how much an error of the residuals may be larger in the fields."""
@@ -182,6 +182,7 @@ class Solver:
         if self.does("smoothing") and not self.window:
             self.by_smoothing(until=0.9)
         smooth = self.best is not None
+        self.hurried = not smooth and bool(readings(self.problem)) and self.clock.used > FOUND / 2
         if self.does("waves") and not smooth:
             self.by_waves(until=0.6 if self.linear or self.window else 0.08 if self.goes else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
@@ -200,6 +201,8 @@ class Solver:
         if self.time and self.does("march") and unsolved and promising:
             self.march()
             self.follow()
+        if self.best is None:  # an ablation may have left nothing else
+            self.by_network(until=1.0)
         # A network that is the best goes on to the end of the time.
         enough = self.good if self.best is not None and self.best.run is not None else FAIR
         if not self.estimate < enough and self.does("network") and self.amplified < LOST:
@@ -429,6 +432,11 @@ class Solver:
                 f"With more and more waves the loss stays at {self.best.loss:.1e}, most of it in {worst!r}: either conditions "
                 "contradict each other, so that no function satisfies them all, or the solution has details that these waves "
                 "do not show."
+            ]
+        if self.hurried and missed(self.best.problem, self.best.model, self.weights):
+            return [
+                "The readings are missed by more than the equations, and there was no time to see whether they are noisy: the "
+                "solution may follow their noise. Give it more seconds."
             ]
         if not self.estimate < BAD:
             return [
