@@ -11,7 +11,7 @@ import numpy as np
 
 from pinnedu.problems import GALLERY
 from pinnedu.recipe import Solver
-from pinnedu.studies import Study
+from pinnedu.studies import Claim, Study
 from pinnedu.trainers import clock
 
 SECONDS = 20
@@ -63,7 +63,29 @@ def losses(results, without):
     return np.array([loss(results, problem, without) for problem in APPLIES[without]])
 
 
-CLAIMS = []
+CLAIMS = [
+    Claim(
+        "waves",
+        "Without waves the error of the problems that are no evolutions in one dimension grows by over 1.5 powers of ten, in "
+        "the median.",
+        lambda results: np.median([loss(results, problem, "waves") for problem in OTHERS]) > 1.5,
+    ),
+    Claim(
+        "products",
+        "Without products it grows by over 1.5 powers of ten on at least three of the six evolutions.",
+        lambda results: (losses(results, "products") > 1.5).sum() >= 3,
+    ),
+    Claim(
+        "shape",
+        "Without the functions of the shape it grows by over one power of ten on at least three of the four shapes.",
+        lambda results: (losses(results, "shape") > 1).sum() >= 3,
+    ),
+    Claim(
+        "weights",
+        "Without the weights it grows by over 4 powers of ten on the string.",
+        lambda results: loss(results, "wave", "weights") > 4,
+    ),
+]
 
 study = Study(
     run,
