@@ -265,7 +265,7 @@ def test_ingredients_can_be_left_out():
     assert "'poisson': 1" in plain.recipe
     assert "found, True" not in plain.recipe
     assert plain.error < 1e-3
-    with pytest.raises(ValueError, match="some of waves, shape, spectrum"):
+    with pytest.raises(ValueError, match="some of smoothing, waves, shape"):
         Solver(problems.heat(), Clock(1.0), without=("salt",))
 
 
@@ -320,3 +320,11 @@ def test_a_false_solution_is_noticed():
     error = float((torch.as_tensor(found.predict("x", t=truth[0])) - truth[1]).norm() / truth[1].norm())
     assert found.error_estimate > min(1.0, error / 10)
     assert found.error_estimate < 0.05 or any("not solved" in said for said in found.warnings)
+
+
+def test_what_an_ablation_leaves_is_a_result():
+    """At zero the unknown function is seen by no equation, and without waves nothing but a network is left."""
+    plate = problems.inverse_diffusivity()
+    found = Solver(plate, Clock(10_000, 2), 0, "cpu", without=("waves", "smoothing")).solve()
+    assert found.error_estimate >= 1
+    assert found.warnings
