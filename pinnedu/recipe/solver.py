@@ -25,7 +25,7 @@ from pinnedu.trainers.clock import Clock
 from pinnedu.trainers.composite import Piecewise
 from pinnedu.trainers.growing import GrowingNetwork
 from pinnedu.trainers.record import Fit, Status, relative_error
-from pinnedu.trainers.smoothing import EXACT, FOUND, missed, noisy, readings
+from pinnedu.trainers.smoothing import EXACT, FOUND, many, missed, noisy, readings
 from pinnedu.trainers.spectral import solutions
 from pinnedu.trainers.strategies import window
 from pinnedu.trainers.waves import STEPS, frequencies, linearized, loss_of, solved_by_waves
@@ -182,7 +182,7 @@ class Solver:
         if self.does("smoothing") and not self.window:
             self.by_smoothing(until=0.9)
         smooth = self.best is not None
-        self.hurried = not smooth and bool(readings(self.problem)) and self.clock.used > FOUND / 2
+        self.hurried = not smooth and many(self.problem) and self.clock.used > FOUND / 2
         if self.does("waves") and not smooth:
             self.by_waves(until=0.6 if self.linear or self.window else 0.08 if self.goes else 0.25)
         if self.amplified > LOST and not self.linear and self.best is not None:  # at zero a coefficient may be seen by no term
@@ -435,8 +435,8 @@ class Solver:
             ]
         if self.hurried and missed(self.best.problem, self.best.model, self.weights):
             return [
-                "The readings are missed by more than the equations, and there was no time to see whether they are noisy: the "
-                "solution may follow their noise. Give it more seconds."
+                "The readings are missed, and it could not be told whether by noise: the solution may follow it, or the "
+                "equations may not describe the readings. Give it more seconds, and see whether the equations are right."
             ]
         if not self.estimate < BAD:
             return [

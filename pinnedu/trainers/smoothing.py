@@ -50,6 +50,12 @@ def readings(problem: Problem) -> list[str]:
     return [name for name, condition in problem.conditions.items() if isinstance(condition, At) and condition.values]
 
 
+def many(problem: Problem) -> bool:
+    """Whether there are enough measured values to tell their noise."""
+    measured = (problem.conditions[name] for name in readings(problem))
+    return sum(len(values) for one in measured if isinstance(one, At) for values in one.values.values()) >= ENOUGH
+
+
 @dataclass
 class Smoothed:
     """A fit to noisy readings, and what leaving them out one by one says of it.
@@ -70,7 +76,6 @@ class Smoothed:
 
     model: nn.Module
     problem: Problem
-    found: Tensor
     code: str
     left: Tensor
     numbers: float
@@ -149,7 +154,7 @@ def smoothed(
         unit = torch.eye(matrix.shape[1], dtype=factor.dtype)[2 * count * fields + fields + k]
         spread.append(math.sqrt(variance * float(shares(unit[None]))) / abs(value or 1e-300))
     return Smoothed(
-        model, problem, found, code,
+        model, problem, code,
         left=left / (1 - own).clamp(min=1e-12),
         numbers=float(own.sum()),
         noise=math.sqrt(variance * len(left) / (varied or 1e-300)),
@@ -201,8 +206,7 @@ def noisy(
     is noise if twice as many waves leave as much of it. The expected error is what noise makes of the fit, or what it lacks
     to the one with the lowest score, which is smoothed less.
     """
-    measured = [problem.conditions[name] for name in readings(problem)]
-    if sum(len(values) for one in measured if isinstance(one, At) for values in one.values.values()) < ENOUGH:
+    if not many(problem):
         return
 
     def change(one: Smoothed, other: Smoothed) -> float:
